@@ -1,0 +1,4 @@
+package servers
+
+// kubernetesArtifacts describes what the Kubernetes test server is made of.
+func kubernetesArtifacts() []Artifact { return nil }
