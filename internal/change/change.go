@@ -1,0 +1,169 @@
+// Package change is the eight-gate record of one change, from a head commit
+// to healthy pods. Decide is given the record, what was observed and the
+// plan, and answers with the new record and at most one action. It reads
+// nothing and has no clock.
+package change
+
+import (
+	"time"
+
+	"slipway/deployer"
+	"slipway/gate"
+	"slipway/internal/ref"
+)
+
+// GateName names one of the eight gates.
+type GateName string
+
+// The eight gates, in order.
+const (
+	Code        GateName = "code"
+	Opened      GateName = "opened"
+	Reviewed    GateName = "reviewed"
+	Merged      GateName = "merged"
+	PostMergeCI GateName = "post_merge_ci"
+	Image       GateName = "image"
+	Rollout     GateName = "rollout"
+	Health      GateName = "health"
+)
+
+// GateNames lists them in order.
+func GateNames() []GateName {
+	return []GateName{Code, Opened, Reviewed, Merged, PostMergeCI, Image, Rollout, Health}
+}
+
+// GateState is where a gate stands. The zero value reads as waiting.
+type GateState string
+
+// The states of a gate.
+const (
+	Waiting   GateState = "waiting"
+	Passed    GateState = "passed"
+	Failed    GateState = "failed"
+	Skipped   GateState = "skipped"
+	Simulated GateState = "simulated"
+)
+
+// Outcome is how a change ended; "" while it has not.
+type Outcome string
+
+// The outcomes.
+const (
+	Open             Outcome = ""
+	OutcomeHealthy   Outcome = "healthy"
+	OutcomeRolled    Outcome = "rolled_back"
+	OutcomeSupersede Outcome = "superseded"
+	OutcomeClosed    Outcome = "closed"
+	OutcomeSimulated Outcome = "simulated"
+)
+
+// Change is the stored record. Only the worker of its key writes it.
+type Change struct {
+	ID     ref.PullID `json:"pull_request"`
+	Rev    int64      `json:"rev"` // kept by the store; 0 for a new one
+	Title  string     `json:"title"`
+	Author string     `json:"author"`
+	Base   string     `json:"base"`
+	Head   ref.SHA    `json:"head"`
+	// Intent is the merge about to be made, recorded before the call.
+	Intent *MergeIntent `json:"merge_intent,omitempty"`
+	// MergeSHA is the commit on the base; MergedBy the login that the forge names.
+	MergeSHA ref.SHA   `json:"merge_sha,omitempty"`
+	MergedBy string    `json:"merged_by,omitempty"`
+	MergedAt time.Time `json:"merged_at,omitzero"`
+	// Unjudged says it was merged by somebody else, on no verdict of ours.
+	Unjudged bool `json:"unjudged,omitempty"`
+	// Version is reserved once, in branch order.
+	Version  string   `json:"version,omitempty"`
+	Position int64    `json:"position,omitempty"`
+	Tag      ref.Tag  `json:"tag,omitempty"`
+	Pin      ref.Pin  `json:"pin,omitzero"`
+	Gates    []Gate   `json:"gates"` // eight, in order
+	Outcome  Outcome  `json:"outcome,omitempty"`
+	Revert   *Revert  `json:"revert,omitempty"`
+	Posted   Posted   `json:"posted,omitzero"`   // the commit status posted last
+	Verdict  []Reason `json:"verdict,omitempty"` // why it is not merged yet
+	// Trouble is what stops the change on our side and needs a person.
+	Trouble string    `json:"trouble,omitempty"`
+	Opened  time.Time `json:"opened"`
+	Ended   time.Time `json:"ended,omitzero"`
+}
+
+// Reason is one reason of the latest verdict, for people.
+type Reason struct {
+	Code     gate.Code `json:"code"`
+	Sentence string    `json:"sentence"`
+	Who      []string  `json:"who,omitempty"`
+}
+
+// MergeIntent is what is about to be merged, and on which verdict.
+type MergeIntent struct {
+	Head ref.SHA   `json:"head"`
+	At   time.Time `json:"at"`
+	// Snapshot is the hash of the snapshot that was judged.
+	Snapshot  string          `json:"snapshot"`
+	Approvals []gate.Approval `json:"approvals"`
+}
+
+// Revert is the pull request that takes a bad change out of the branch.
+type Revert struct {
+	Branch string     `json:"branch"`
+	Pull   ref.PullID `json:"pull_request,omitzero"`
+	State  string     `json:"state"` // wanted, open, merged, closed, impossible
+	Reason string     `json:"reason,omitempty"`
+}
+
+// Posted is a commit status as last posted.
+type Posted struct {
+	Head  ref.SHA    `json:"head"`
+	State gate.State `json:"state"`
+	Text  string     `json:"text"`
+}
+
+// Gate is one of the eight.
+type Gate struct {
+	Name  GateName  `json:"gate"`
+	State GateState `json:"state"`
+	// At is when the state was reached.
+	At       time.Time `json:"at,omitzero"`
+	Evidence Evidence  `json:"evidence"`
+	// Owner is who must act for it: author, reviewers, ci, slipway, operator.
+	Owner string `json:"owner"`
+	// Deadline is when waiting turns into an alert; zero before its turn.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// Overdue says the alert was given.
+	Overdue bool   `json:"overdue,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// Evidence is what a gate's state rests on; only what concerns it is set.
+type Evidence struct {
+	Head        ref.SHA         `json:"head,omitempty"`
+	PullRequest ref.PullID      `json:"pull_request,omitzero"`
+	Approvals   []gate.Approval `json:"approvals,omitempty"`
+	Checks      []Check         `json:"checks,omitempty"`
+	MergeSHA    ref.SHA         `json:"merge_sha,omitempty"`
+	MergedBy    string          `json:"merged_by,omitempty"`
+	// Snapshot is the hash of the judged snapshot.
+	Snapshot string     `json:"snapshot,omitempty"`
+	Version  string     `json:"version,omitempty"`
+	Tag      ref.Tag    `json:"tag,omitempty"`
+	Digest   ref.Digest `json:"digest,omitempty"`
+	Image    string     `json:"image,omitempty"`
+	// Release is the address of the release page.
+	Release string                 `json:"release,omitempty"`
+	Pods    []deployer.PodEvidence `json:"pods,omitempty"`
+	// SupersededBy is the newer healthy version, whose commit Descendant
+	// contains this change's.
+	SupersededBy string  `json:"superseded_by,omitempty"`
+	Descendant   ref.SHA `json:"descendant,omitempty"`
+	// RestoredTo is what serves instead after a rollback.
+	RestoredTo string `json:"restored_to,omitempty"`
+}
+
+// Check is a required check as found.
+type Check struct {
+	Context string     `json:"context"`
+	State   gate.State `json:"state"`
+	URL     string     `json:"url,omitempty"`
+}

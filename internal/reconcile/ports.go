@@ -1,0 +1,274 @@
+// Package reconcile observes, decides, records and acts: for changes, for the
+// versions of a branch, and for targets. It is the one path that mutates a
+// thing outside; it speaks to the outside only through the ports below, and
+// leaves every decision to the pure packages.
+package reconcile
+
+import (
+	"context"
+	"time"
+
+	"slipway/deployer"
+	"slipway/gate"
+	"slipway/internal/change"
+	"slipway/internal/journal"
+	"slipway/internal/ref"
+)
+
+// Forge is one repository host. An error is a failed read or write, sorted by
+// package fault; a fact that could not be read within an otherwise good
+// answer is ref.Unknown.
+type Forge interface {
+	Pulls
+	Contents
+	Merger
+	Releaser
+	Reverter
+}
+
+// Pulls reads pull requests and what was reported on commits.
+type Pulls interface {
+	// OpenPulls lists the open pull requests, briefly.
+	OpenPulls(ctx context.Context, repo ref.RepoID) ([]Brief, error)
+	// Snapshot reads everything the gate judges, in one look. Each review's
+	// ObservedHead is left empty.
+	Snapshot(ctx context.Context, id ref.PullID) (gate.Snapshot, error)
+	// Pull reads the pull request alone.
+	Pull(ctx context.Context, id ref.PullID) (gate.PullRequest, error)
+	// Checks reads all statuses and workflow jobs of one commit.
+	Checks(ctx context.Context, repo ref.RepoID, sha ref.SHA) (gate.Checks, error)
+}
+
+// Contents reads branches and files.
+type Contents interface {
+	// Branch is the commit at the tip of a branch.
+	Branch(ctx context.Context, b ref.BranchID) (ref.SHA, error)
+	// File reads one file at a commit; found is false when there is none there.
+	// Files over 1 MiB are an error.
+	File(ctx context.Context, repo ref.RepoID, at ref.SHA, path string) (data []byte, found bool, err error)
+}
+
+// Merger posts the gate's status and merges.
+type Merger interface {
+	// PostStatus sets the commit status slipway/gate on a head.
+	PostStatus(ctx context.Context, repo ref.RepoID, p change.Posted) error
+	// Merge merges the pull request if its head still is call.Head. A refusal
+	// is fault.Changed when the head or the base moved or the forge wants
+	// patience, fault.Permanent when it wants something else, else Later.
+	Merge(ctx context.Context, call MergeCall) error
+}
+
+// Releaser reads and makes version tags and release pages.
+type Releaser interface {
+	Tag(ctx context.Context, repo ref.RepoID, tag ref.Tag) (change.TagFact, error)
+	// CreateTag makes an annotated tag on commit. A tag that exists is
+	// fault.Changed.
+	CreateTag(ctx context.Context, repo ref.RepoID, tag ref.Tag, commit ref.SHA, message string) error
+	Page(ctx context.Context, repo ref.RepoID, tag ref.Tag) (change.PageFact, error)
+	// PublishPage makes the release page for an existing tag.
+	PublishPage(ctx context.Context, repo ref.RepoID, tag ref.Tag, title, body string) error
+}
+
+// Reverter finds and opens the pull request that takes a bad change out.
+type Reverter interface {
+	// FindPull looks for a pull request from branch to base made by Slipway.
+	FindPull(ctx context.Context, repo ref.RepoID, branch, base string) (change.RevertFact, error)
+	OpenPull(ctx context.Context, repo ref.RepoID, branch, base, title, body string) (ref.PullID, error)
+	// Comment says something on a pull request, to its people.
+	Comment(ctx context.Context, id ref.PullID, text string) error
+}
+
+// Brief is a pull request as a list shows it. Fingerprint changes when
+// anything that the list shows does.
+type Brief struct {
+	ID          ref.PullID
+	Fingerprint string
+}
+
+// MergeCall is one merge, with its precondition.
+type MergeCall struct {
+	ID           ref.PullID
+	Head         ref.SHA // precondition: the head that was judged
+	Method       string  // squash, merge, rebase
+	Title        string
+	Message      string
+	DeleteBranch bool
+}
+
+// Git does real git operations on a mirror that it keeps.
+type Git interface {
+	// Fetch brings the mirror up to date with the forge.
+	Fetch(ctx context.Context, repo ref.RepoID) error
+	// FirstParent lists the commits of a branch line after from, up to and with
+	// to, oldest first; from "" means from the root.
+	FirstParent(ctx context.Context, repo ref.RepoID, from, to ref.SHA) ([]Commit, error)
+	// Contains says whether descendant contains ancestor.
+	Contains(ctx context.Context, repo ref.RepoID, descendant, ancestor ref.SHA) (bool, error)
+	// Between lists all commits in to that are not in from, oldest first.
+	Between(ctx context.Context, repo ref.RepoID, from, to ref.SHA) ([]Commit, error)
+	// Tags lists the version tags of the repository with their commits.
+	Tags(ctx context.Context, repo ref.RepoID) (map[ref.Tag]ref.SHA, error)
+	// Revert pushes branch with one commit on top of base that undoes commit, if
+	// the branch does not exist yet. A conflict is fault.Permanent.
+	Revert(ctx context.Context, base ref.BranchID, commit ref.SHA, branch, message string) error
+}
+
+// Commit is a commit as git's log tells it.
+type Commit struct {
+	SHA     ref.SHA
+	Parents []ref.SHA
+	Subject string
+	Body    string
+	Author  string // name
+	At      time.Time
+}
+
+// Images builds and pushes images.
+type Images interface {
+	// Build makes the image and keeps it; the digest is what Push will publish.
+	Build(ctx context.Context, b Build) (ref.Digest, error)
+	// Push publishes the image under its tag if the tag is absent or already
+	// names the same digest. Another digest there is fault.Permanent. What was
+	// built and is gone is built again and must come to the same digest, or it
+	// is fault.Changed.
+	Push(ctx context.Context, b Build, want ref.Digest) error
+	// Resolve says what the registry holds under the tag.
+	Resolve(ctx context.Context, repository string, tag ref.Tag) (ref.Fact, ref.Digest, error)
+}
+
+// Build is what an image is made from and what its labels say.
+type Build struct {
+	Repo       ref.RepoID
+	Commit     ref.SHA
+	Tag        ref.Tag
+	Version    string
+	Change     ref.PullID
+	Repository string // image repository without tag, e.g. registry.example/acme/app
+	Source     string // address of the repository, for people
+	Plan       change.BuildPlan
+}
+
+// Cluster is one Kubernetes cluster.
+type Cluster interface {
+	// Observe reads the Deployment and the pods of its current template.
+	// Releases and Refused are left empty.
+	Observe(ctx context.Context, s deployer.Spec) (deployer.Observation, error)
+	// Probe asks each ready pod (or the URL) and returns the pods with answers.
+	Probe(ctx context.Context, s deployer.Spec, pods []deployer.Pod) []deployer.Pod
+	// Pin applies the image, forcing nothing: another owner of the field is
+	// fault.Permanent and named, a moved object is fault.Changed.
+	Pin(ctx context.Context, s deployer.Spec, p deployer.Pin) error
+	// TakeOver makes Slipway the owner of the image field, as it stands, by
+	// force, and says what and who it was before.
+	TakeOver(ctx context.Context, s deployer.Spec) (image, owner string, err error)
+}
+
+// Store keeps what cannot be observed.
+type Store interface {
+	// Change is the stored change; found is false for one never seen.
+	Change(ctx context.Context, id ref.PullID) (c change.Change, found bool, err error)
+	// Changes lists changes, newest number first.
+	Changes(ctx context.Context, f Filter) ([]change.Change, error)
+	// Target is the stored target, or a new one with that id.
+	Target(ctx context.Context, id ref.TargetID) (deployer.Target, error)
+	// Targets lists all stored targets.
+	Targets(ctx context.Context) ([]deployer.Target, error)
+	// Releases lists the reserved versions of a branch, by position.
+	Releases(ctx context.Context, b ref.BranchID) ([]Release, error)
+	// Reviews maps the reviews of a pull request to the head observed with each.
+	Reviews(ctx context.Context, id ref.PullID) (map[int64]ref.SHA, error)
+	// Head is the journal's last sequence number and hash.
+	Head(ctx context.Context) (seq int64, hash string, err error)
+	// Commit carries out the whole write in one transaction, or nothing of it.
+	// A lost revision or fence is fault.Changed.
+	Commit(ctx context.Context, w Write) error
+}
+
+// Filter chooses changes; zero values do not restrict.
+type Filter struct {
+	Repo ref.RepoID
+	Base string
+	// Unfinished leaves out those with an outcome.
+	Unfinished bool
+	// SHA matches the head or the merge commit.
+	SHA   ref.SHA
+	Limit int // 0: no limit
+}
+
+// Release is one reserved version of a branch. Unique by repository and
+// version, by repository and merge commit, and by branch and position (R1).
+type Release struct {
+	Branch   ref.BranchID
+	Position int64
+	Number   int64 // the pull request
+	Merge    ref.SHA
+	Version  string // without prefix, e.g. 1.2.3
+	Tag      ref.Tag
+	// Built is the digest recorded before the push.
+	Built ref.Digest
+	// Ready is the release as offered to the target; nil until then.
+	Ready *deployer.Release
+}
+
+// Write is one transaction. Everything is optional.
+type Write struct {
+	// Fence makes the write valid only while that claim on a key is live.
+	Fence *Claim
+	// Change and Target are written if Rev still is the stored one, which is
+	// then raised by one.
+	Change *change.Change
+	Target *deployer.Target
+	// Release is inserted, or updated where it exists for the same merge
+	// commit; a different version or position for it is refused.
+	Release *Release
+	// Reviews are first observations; one that is stored already stays.
+	Reviews *ReviewsSeen
+	// Snapshot is kept by its hash.
+	Snapshot *Snapshot
+	Journal  []journal.Entry
+	Due      []Due
+}
+
+// ReviewsSeen are reviews observed while Head was the head.
+type ReviewsSeen struct {
+	Pull ref.PullID
+	Head ref.SHA
+	IDs  []int64
+}
+
+// Snapshot is a judged snapshot, content-addressed by the SHA-256 of Body.
+type Snapshot struct {
+	Hash string
+	Body []byte
+}
+
+// Due makes a key due at a time; an earlier due time stands.
+type Due struct {
+	Key Key
+	At  time.Time
+}
+
+// Queue is the table of due keys. A key is held by one claim at a time, and
+// being made due again while it is held is not lost.
+type Queue interface {
+	// Claim takes up to n keys that are due and not held, until the lease ends.
+	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]Claim, error)
+	// Done gives a claim back. The key is due again at next (zero: only when
+	// somebody makes it so), unless it was made due meanwhile: then at that
+	// time. failed counts one more failure in a row, else the count is reset.
+	Done(ctx context.Context, c Claim, next time.Time, failed bool) error
+	// Next is when the next key is due or its lease ends; zero when none is.
+	Next(ctx context.Context) (time.Time, error)
+	// Woken is signalled after keys were made due.
+	Woken() <-chan struct{}
+}
+
+// Claim is a key held under a lease.
+type Claim struct {
+	Key   Key
+	Token int64 // fencing token, rising with every claim of the key
+	Seq   int64 // raised whenever the key is made due
+	// Failures in a row, before this claim.
+	Failures int
+	Until    time.Time
+}
