@@ -66,6 +66,7 @@ func runnerArtifact() Artifact {
 			Module:  "runner",
 			Package: "gitea.com/gitea/runner",
 			Output:  "runner",
+			LDFlags: "-X gitea.com/gitea/runner/internal/pkg/ver.version=v1.0.8",
 		}},
 	}
 }
