@@ -65,6 +65,7 @@ type Change struct {
 	Author string     `json:"author"`
 	Base   string     `json:"base"`
 	Head   ref.SHA    `json:"head"`
+	Labels []string   `json:"labels,omitempty"`
 	// Intent is the merge about to be made, recorded before the call.
 	Intent *MergeIntent `json:"merge_intent,omitempty"`
 	// MergeSHA is the commit on the base; MergedBy the login that the forge names.
@@ -73,7 +74,7 @@ type Change struct {
 	MergedAt time.Time `json:"merged_at,omitzero"`
 	// Unjudged says it was merged by somebody else, on no verdict of ours.
 	Unjudged bool `json:"unjudged,omitempty"`
-	// Version is reserved once, in branch order.
+	// Version is reserved once, in branch order, and is written like the tag.
 	Version  string   `json:"version,omitempty"`
 	Position int64    `json:"position,omitempty"`
 	Tag      ref.Tag  `json:"tag,omitempty"`

@@ -13,6 +13,8 @@ type Observation struct {
 	Verdict gate.Verdict
 	// Snapshot is the hash of the judged snapshot.
 	Snapshot string
+	// Posted is the gate's commit status as the forge shows it on the head.
+	Posted Posted
 	// PostMerge are the checks on the merge commit; zero before the merge.
 	PostMerge gate.Checks
 	// Release is the reservation of a version, nil until one is made.
@@ -20,19 +22,18 @@ type Observation struct {
 	Tag     TagFact
 	Page    PageFact
 	Image   ImageFact
-	// Target is the stored state of the change's target.
-	Target deployer.Target
+	// Target is the stored state of the change's target, and TargetReason why it
+	// does not move, if it does not.
+	Target       deployer.Target
+	TargetReason string
 	// NewerHealthy is the target's healthy release when it is newer than this
 	// change's and its commit contains this change's merge commit.
 	NewerHealthy *deployer.Release
 	Revert       RevertFact
-	// Refused is the permanent refusal of the last action tried, as a sentence.
-	Refused string
 }
 
 // Release is a reserved version.
 type Release struct {
-	Version  string
 	Tag      ref.Tag
 	Position int64
 	// Offered is the pin given to the target; zero until the image is ready.

@@ -1,0 +1,225 @@
+package change
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"slipway/gate"
+	"slipway/internal/ref"
+)
+
+// New is the record of a pull request that is seen for the first time.
+func New(id ref.PullID) Change {
+	c := Change{ID: id}
+	for _, n := range GateNames() {
+		c.Gates = append(c.Gates, Gate{Name: n, State: Waiting, Owner: ownerOf(n)})
+	}
+	return c
+}
+
+// Gate is the gate of that name.
+func (c *Change) Gate(n GateName) *Gate {
+	for i := range c.Gates {
+		if c.Gates[i].Name == n {
+			return &c.Gates[i]
+		}
+	}
+	return &Gate{Name: n, State: Waiting} // a record from elsewhere, without gates
+}
+
+// Current is the first gate that is not behind the change, or nil.
+func (c *Change) Current() *Gate {
+	for i := range c.Gates {
+		if s := c.Gates[i].State; s == Waiting || s == Failed {
+			return &c.Gates[i]
+		}
+	}
+	return nil
+}
+
+// Decide brings the record up to what was observed and says what to do next:
+// at most one action, nil for waiting. The record must be stored before the
+// action is done, and everything is observed again after it, so a crash
+// between any two steps is answered by the next look (A5). Decide is stable:
+// the same facts and time again change nothing.
+func Decide(c Change, o Observation, p Plan, now time.Time) (Change, Action) {
+	c.Gates = slices.Clone(c.Gates)
+	if c.Outcome == OutcomeHealthy {
+		return recalled(c, o, now), nil
+	}
+	if c.Outcome != Open {
+		return c, nil
+	}
+	action := decide(&c, o, p, now)
+	deadlines(&c, p, now)
+	if c.Outcome != Open && c.Ended.IsZero() {
+		c.Ended = now
+	}
+	return c, action
+}
+
+func decide(c *Change, o Observation, p Plan, now time.Time) Action {
+	switch {
+	case o.Pull.Merged == ref.Yes:
+		return landed(c, o, p, now)
+	case c.MergeSHA != "":
+		return nil // merged once is merged; a forge that says otherwise is not believed
+	case o.Pull.Merged == ref.Unknown || o.Pull.Open == ref.Unknown || o.Pull.Head == "":
+		return nil
+	}
+	identify(c, o.Pull)
+	c.Gate(Code).pass(o.Pull.Opened, Evidence{Head: o.Pull.Head})
+	c.Gate(Opened).pass(o.Pull.Opened, Evidence{Head: o.Pull.Head, PullRequest: c.ID})
+	if o.Pull.Open == ref.No {
+		c.Outcome = OutcomeClosed
+		c.Intent = nil
+		return nil
+	}
+	return judge(c, o, p, now)
+}
+
+// judge takes over the verdict on an open pull request.
+func judge(c *Change, o Observation, p Plan, now time.Time) Action {
+	v := o.Verdict
+	c.Verdict = nil
+	for _, r := range v.Reasons {
+		c.Verdict = append(c.Verdict, Reason{Code: r.Code, Sentence: r.Sentence, Who: r.Who})
+	}
+	reviewed := c.Gate(Reviewed)
+	reviewed.Owner = reviewOwner(v)
+	evidence := Evidence{Head: v.Head, Approvals: v.Approvals, Checks: checks(v.Checks)}
+	state, text := v.Status()
+	want := Posted{Head: o.Pull.Head, State: state, Text: text}
+
+	// M1: a verdict is about one head; on any other one it is no verdict.
+	if v.Outcome != gate.Merge || v.Head != o.Pull.Head || v.Head == "" {
+		c.Intent = nil
+		reviewed.wait(evidence, text)
+		if v.Outcome == gate.Block {
+			reviewed.State = Failed
+		}
+		if shown(c, o, want) {
+			return nil
+		}
+		c.Posted = want
+		return PostStatus{Posted: want}
+	}
+	evidence.Snapshot = o.Snapshot
+	if c.Intent == nil || c.Intent.Head != v.Head {
+		c.Intent = &MergeIntent{Head: v.Head, At: now, Snapshot: o.Snapshot, Approvals: v.Approvals}
+	}
+	reviewed.pass(c.Intent.At, evidence)
+	c.Gate(Merged).wait(Evidence{Head: v.Head}, "being merged")
+	c.Posted = want
+	return Merge{Intent: *c.Intent, Status: want, Method: p.Merge.Method}
+}
+
+// shown says whether the head carries the status already. A forge may shorten
+// a text, so the same state is enough once this very status was posted.
+func shown(c *Change, o Observation, want Posted) bool {
+	if o.Posted == want {
+		return true
+	}
+	return c.Posted == want && o.Posted.Head == want.Head && o.Posted.State == want.State
+}
+
+func identify(c *Change, p gate.PullRequest) {
+	c.Title, c.Author, c.Base, c.Opened, c.Labels = p.Title, p.Author, p.Base, p.Opened, p.Labels
+	if c.Head != p.Head {
+		c.Head = p.Head
+		*c.Gate(Reviewed) = Gate{Name: Reviewed, State: Waiting, Owner: ownerOf(Reviewed)}
+		*c.Gate(Merged) = Gate{Name: Merged, State: Waiting, Owner: ownerOf(Merged)}
+	}
+}
+
+func reviewOwner(v gate.Verdict) string {
+	if len(v.Reasons) == 0 || len(v.Reasons[0].Who) == 0 {
+		return ownerOf(Reviewed)
+	}
+	return strings.Join(v.Reasons[0].Who, ", ")
+}
+
+func checks(results []gate.CheckResult) []Check {
+	var out []Check
+	for _, r := range results {
+		out = append(out, Check{Context: r.Context, State: r.State, URL: r.URL})
+	}
+	return out
+}
+
+// deadlines gives the gate whose turn it is its deadline, and notes when one
+// has gone by.
+func deadlines(c *Change, p Plan, now time.Time) {
+	g := c.Current()
+	if g == nil || c.Outcome != Open {
+		return
+	}
+	if limit := p.Deadlines.of(g.Name); g.Deadline.IsZero() && limit > 0 {
+		g.Deadline = now.Add(limit)
+	}
+	if !g.Deadline.IsZero() && now.After(g.Deadline) {
+		g.Overdue = true
+	}
+}
+
+func (d Deadlines) of(n GateName) time.Duration {
+	switch n {
+	case Reviewed:
+		return d.Review
+	case Merged:
+		return d.Merge
+	case PostMergeCI:
+		return d.PostMergeCI
+	case Image:
+		return d.Image
+	case Rollout:
+		return d.Rollout
+	case Health:
+		return d.Health
+	default:
+		return 0
+	}
+}
+
+func (g *Gate) pass(at time.Time, e Evidence) { g.reach(Passed, at, e) }
+
+// reach sets a state that is behind the change; its time is kept when it was
+// there already, and its evidence may still grow.
+func (g *Gate) reach(s GateState, at time.Time, e Evidence) {
+	if g.State != s {
+		g.State, g.At, g.Overdue = s, at, false
+	}
+	g.Evidence, g.Reason = e, ""
+}
+
+func (g *Gate) wait(e Evidence, reason string) {
+	if g.State != Waiting {
+		g.State, g.At = Waiting, time.Time{}
+	}
+	g.Evidence, g.Reason = e, reason
+}
+
+func (g *Gate) fail(at time.Time, e Evidence, format string, args ...any) {
+	if g.State != Failed {
+		g.State, g.At = Failed, at
+	}
+	g.Evidence, g.Reason = e, fmt.Sprintf(format, args...)
+}
+
+// ownerOf says who must act while a gate waits.
+func ownerOf(n GateName) string {
+	switch n {
+	case Code, Opened:
+		return "author"
+	case Reviewed:
+		return "reviewers"
+	case PostMergeCI:
+		return "ci"
+	case Health:
+		return "operator"
+	default:
+		return "slipway"
+	}
+}
