@@ -62,16 +62,18 @@ func CacheDir() (string, error) {
 // Slipway's source tree it also checks that the entry was built from that tree.
 // The empty cacheDir means CacheDir(). The error wraps ErrNotBuilt when Build
 // would mend it.
-func Find(cacheDir string, name Name) (Entry, error) {
+func Find(cacheDir string, name Name) (Entry, error) { return find(artifacts(), cacheDir, name) }
+
+func find(all []Artifact, cacheDir string, name Name) (Entry, error) {
 	c, err := openCache(cacheDir)
 	if err != nil {
 		return Entry{}, err
 	}
-	all, err := c.pointers()
+	pointers, err := c.pointers()
 	if err != nil {
 		return Entry{}, err
 	}
-	p, known := all[name]
+	p, known := pointers[name]
 	entry := Entry{Dir: c.path(p.Dir)}
 	if !known || !isDir(entry.Dir) {
 		return Entry{}, fmt.Errorf("the server %s is not built: %w", name, ErrNotBuilt)
@@ -83,11 +85,11 @@ func Find(cacheDir string, name Name) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	at := slices.IndexFunc(artifacts(), func(a Artifact) bool { return a.Name == name })
+	at := slices.IndexFunc(all, func(a Artifact) bool { return a.Name == name })
 	if at < 0 {
-		return entry, nil
+		return Entry{}, fmt.Errorf("no server is called %q", name)
 	}
-	inputs, err := fingerprint(artifacts()[at], tools)
+	inputs, err := fingerprint(all[at], tools)
 	if err != nil {
 		return Entry{}, err
 	}

@@ -30,8 +30,10 @@ type Options struct {
 // reads. It must be called from within Slipway's source tree. Of several builds
 // on one cache one works and the rest wait. An entry that this machine cannot
 // have is passed over with a word, unless Only names it.
-func Build(ctx context.Context, o Options) error {
-	wanted, err := choose(artifacts(), o.Only)
+func Build(ctx context.Context, o Options) error { return build(ctx, artifacts(), o) }
+
+func build(ctx context.Context, all []Artifact, o Options) error {
+	wanted, err := choose(all, o.Only)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (b builder) provide(ctx context.Context, a Artifact, demanded bool) error {
 	err = b.make(ctx, a, dir)
 	took := finish()
 	if err != nil {
-		return err
+		return fmt.Errorf("build it: %w", err)
 	}
 	b.out.entry(a, "built in %d s (about %d on two free cores)", seconds(took), seconds(a.About))
 	return b.cache.point(a.Name, pointer{Dir: filepath.Base(dir), Inputs: inputs, Title: a.Title})

@@ -5,6 +5,7 @@
 package gitea
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -206,16 +207,17 @@ func (s *Server) healthy(ctx context.Context, p *process.Process) error {
 	}
 }
 
-// command runs one of the server's own commands and returns what it printed.
+// command runs one of the server's own commands and returns its standard output.
 func (s *Server) command(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.config.Binaries.Gitea, append([]string{"--config", s.iniFile()}, args...)...) //nolint:gosec // the cached binary
 	cmd.Env, cmd.Dir = s.environment(), s.config.Dir
 	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("gitea %s: %w\n%s", args[0], err, strings.TrimSpace(string(out)))
+	var out, complaints bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaints
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("gitea %s: %w\n%s", args[0], err, strings.TrimSpace(complaints.String()+out.String()))
 	}
-	return string(out), nil
+	return out.String(), nil
 }
 
 // environment is all the server sees of ours: where git is.

@@ -76,7 +76,6 @@ func (s *Server) settings() (string, error) {
 			"DEFAULT_ACTIONS_URL = self",
 		}},
 		{"indexer", []string{"ISSUE_INDEXER_TYPE = db"}},
-		{"picture", []string{"DISABLE_GRAVATAR = true"}},
 		{"session", []string{"PROVIDER = memory"}},
 		{"cron.update_checker", []string{"ENABLED = false"}},
 		{"cron.check_repo_stats", []string{"RUN_AT_START = false"}},
