@@ -110,9 +110,18 @@ type MergeIntent struct {
 type Revert struct {
 	Branch string     `json:"branch"`
 	Pull   ref.PullID `json:"pull_request,omitzero"`
-	State  string     `json:"state"` // wanted, open, merged, closed, impossible
+	State  string     `json:"state"`
 	Reason string     `json:"reason,omitempty"`
 }
+
+// The states of a revert.
+const (
+	RevertWanted     = "wanted"
+	RevertOpen       = "open"
+	RevertMerged     = "merged"
+	RevertClosed     = "closed"
+	RevertImpossible = "impossible" // git cannot; Reason says why
+)
 
 // Posted is a commit status as last posted.
 type Posted struct {

@@ -70,8 +70,8 @@ func decide(c *Change, o Observation, p Plan, now time.Time) Action {
 		return nil
 	}
 	identify(c, o.Pull)
-	c.Gate(Code).pass(o.Pull.Opened, Evidence{Head: o.Pull.Head})
-	c.Gate(Opened).pass(o.Pull.Opened, Evidence{Head: o.Pull.Head, PullRequest: c.ID})
+	c.Gate(Code).pass(o.Pull.Opened.UTC(), Evidence{Head: o.Pull.Head})
+	c.Gate(Opened).pass(o.Pull.Opened.UTC(), Evidence{Head: o.Pull.Head, PullRequest: c.ID})
 	if o.Pull.Open == ref.No {
 		c.Outcome = OutcomeClosed
 		c.Intent = nil
@@ -126,7 +126,7 @@ func shown(c *Change, o Observation, want Posted) bool {
 }
 
 func identify(c *Change, p gate.PullRequest) {
-	c.Title, c.Author, c.Base, c.Opened, c.Labels = p.Title, p.Author, p.Base, p.Opened, p.Labels
+	c.Title, c.Author, c.Base, c.Opened, c.Labels = p.Title, p.Author, p.Base, p.Opened.UTC(), p.Labels
 	if c.Head != p.Head {
 		c.Head = p.Head
 		*c.Gate(Reviewed) = Gate{Name: Reviewed, State: Waiting, Owner: ownerOf(Reviewed)}

@@ -75,12 +75,12 @@ func rolledBack(c *Change, o Observation, d deployer.Deployment, e Evidence, now
 		return nil
 	}
 	if c.Revert == nil {
-		c.Revert = &Revert{Branch: "slipway/revert-" + string(c.Tag), State: "wanted"}
+		c.Revert = &Revert{Branch: "slipway/revert-" + string(c.Tag), State: RevertWanted}
 	}
 	revert := *c.Revert
 	switch f := o.Revert; {
 	case f.Impossible != "":
-		revert.State, revert.Reason = "impossible", f.Impossible
+		revert.State, revert.Reason = RevertImpossible, f.Impossible
 	case f.Found == ref.Yes:
 		revert.Pull, revert.State = f.Pull, f.State
 	case f.Found == ref.No:

@@ -41,7 +41,7 @@ func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 func merged(c *Change, o Observation, p Plan, now time.Time) {
 	if c.MergeSHA == "" {
 		identify(c, o.Pull)
-		c.MergeSHA, c.MergedBy, c.MergedAt = o.Pull.MergeSHA, o.Pull.MergedBy, o.Pull.MergedAt
+		c.MergeSHA, c.MergedBy, c.MergedAt = o.Pull.MergeSHA, o.Pull.MergedBy, o.Pull.MergedAt.UTC()
 		if c.MergedAt.IsZero() {
 			c.MergedAt = now
 		}

@@ -175,6 +175,8 @@ type Store interface {
 	Targets(ctx context.Context) ([]deployer.Target, error)
 	// Releases lists the reserved versions of a branch, by position.
 	Releases(ctx context.Context, b ref.BranchID) ([]Release, error)
+	// Cursor is the last commit of a branch that was accounted for; "" at first.
+	Cursor(ctx context.Context, b ref.BranchID) (ref.SHA, error)
 	// Reviews maps the reviews of a pull request to the head observed with each.
 	Reviews(ctx context.Context, id ref.PullID) (map[int64]ref.SHA, error)
 	// Head is the journal's last sequence number and hash.
@@ -223,6 +225,8 @@ type Write struct {
 	Release *Release
 	// Reviews are first observations; one that is stored already stays.
 	Reviews *ReviewsSeen
+	// Cursor moves a branch's cursor if it still is where Cursor.From says.
+	Cursor *Cursor
 	// Snapshot is kept by its hash.
 	Snapshot *Snapshot
 	Journal  []journal.Entry
@@ -234,6 +238,13 @@ type ReviewsSeen struct {
 	Pull ref.PullID
 	Head ref.SHA
 	IDs  []int64
+}
+
+// Cursor is a step along a branch: every commit up to To was accounted for, as
+// a judged merge with a version or as an unjudged push.
+type Cursor struct {
+	Branch   ref.BranchID
+	From, To ref.SHA
 }
 
 // Snapshot is a judged snapshot, content-addressed by the SHA-256 of Body.

@@ -1,0 +1,290 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"slipway/gate"
+	"slipway/internal/change"
+	"slipway/internal/fault"
+	"slipway/internal/ref"
+)
+
+// seen is what one look at a change brought home.
+type seen struct {
+	observation change.Observation
+	plan        change.Plan
+	snapshot    *Snapshot
+	reviews     *ReviewsSeen
+}
+
+// lookChange observes a change, decides, records, and acts once.
+func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (time.Time, error) {
+	repo, ok := e.repos[id.Repo]
+	if !ok {
+		return time.Time{}, nil
+	}
+	old, found, err := e.Store.Change(ctx, id)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if !found {
+		old = change.New(id)
+	}
+	s, err := e.observe(ctx, repo, old)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("observe %s: %w", id, err)
+	}
+	if s == nil { // not ours: another base branch
+		return time.Time{}, nil
+	}
+	now := e.Now()
+	next, action := change.Decide(old, s.observation, s.plan, now)
+	if action == nil {
+		next.Trouble = ""
+	}
+	progress, err := e.recordChange(ctx, claim, old, next, *s, action)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("record %s: %w", id, err)
+	}
+	if action == nil {
+		if progress && next.MergeSHA != "" && next.Outcome == change.Open {
+			return now, nil // what the next gate needs has not been read yet
+		}
+		return e.nextLook(next, s.observation.Verdict, now), nil
+	}
+	if err := e.actOnChange(ctx, repo, next, *s, action); err != nil {
+		return time.Time{}, e.refused(ctx, claim, id, action, err)
+	}
+	return now, nil // what came of it is observed, not assumed
+}
+
+// observe reads what Decide needs at this stage of the change, and no more.
+func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) (*seen, error) {
+	if c.MergeSHA != "" || c.Outcome != change.Open {
+		return e.observeLanded(ctx, repo, c, gate.PullRequest{
+			ID: c.ID, Title: c.Title, Author: c.Author, Head: c.Head, Base: c.Base, Labels: c.Labels,
+			Merged: ref.Yes, Open: ref.No, MergeSHA: c.MergeSHA, MergedBy: c.MergedBy, MergedAt: c.MergedAt, Opened: c.Opened,
+		})
+	}
+	snapshot, err := repo.Forge.Snapshot(ctx, c.ID)
+	if err != nil {
+		return nil, err
+	}
+	p := snapshot.Pull
+	if p.Base != repo.Branch && c.Rev == 0 {
+		return nil, nil
+	}
+	if p.Merged == ref.Yes {
+		return e.observeLanded(ctx, repo, c, p)
+	}
+	s := &seen{}
+	if s.reviews, err = e.markReviews(ctx, &snapshot); err != nil {
+		return nil, err
+	}
+	if s.plan, err = e.plan(ctx, repo, p.Base, p.BaseHead); err != nil {
+		return nil, err
+	}
+	if p.Base != repo.Branch {
+		s.plan.Gate.Faults = append(s.plan.Gate.Faults, fmt.Sprintf("its base is %s; only pull requests to %s are merged here", p.Base, repo.Branch))
+	}
+	body, err := json.Marshal(snapshot)
+	if err != nil {
+		return nil, fmt.Errorf("encode the snapshot of %s: %w", c.ID, err)
+	}
+	sum := sha256.Sum256(body)
+	s.snapshot = &Snapshot{Hash: hex.EncodeToString(sum[:]), Body: body}
+	s.observation = change.Observation{
+		Pull:     p,
+		Verdict:  gate.Evaluate(snapshot, s.plan.Gate, e.Now()),
+		Snapshot: s.snapshot.Hash,
+		Posted:   posted(snapshot, repo.Bot),
+	}
+	return s, nil
+}
+
+// markReviews gives each review the head it was first observed on, and says
+// which are observed now for the first time.
+func (e *Engine) markReviews(ctx context.Context, s *gate.Snapshot) (*ReviewsSeen, error) {
+	known, err := e.Store.Reviews(ctx, s.Pull.ID)
+	if err != nil {
+		return nil, err
+	}
+	fresh := ReviewsSeen{Pull: s.Pull.ID, Head: s.Pull.Head}
+	for i, r := range s.Reviews {
+		head, ok := known[r.ID]
+		if !ok {
+			head = s.Pull.Head
+			fresh.IDs = append(fresh.IDs, r.ID)
+		}
+		s.Reviews[i].ObservedHead = head
+	}
+	if len(fresh.IDs) == 0 {
+		return nil, nil
+	}
+	return &fresh, nil
+}
+
+// plan is the policy file on a commit of the base branch (M8). A commit never
+// changes, so its plan is read once.
+func (e *Engine) plan(ctx context.Context, repo Repository, branch string, at ref.SHA) (change.Plan, error) {
+	key := planKey{repo.ID, at}
+	e.mu.Lock()
+	plan, ok := e.plans[key]
+	e.mu.Unlock()
+	if ok {
+		return plan, nil
+	}
+	where := fmt.Sprintf("%s@%s:%s", repo.ID, branch, PolicyFile)
+	data, found, err := repo.Forge.File(ctx, repo.ID, at, PolicyFile)
+	switch {
+	case err != nil && fault.KindOf(err) == fault.Permanent:
+		plan = change.Plan{Faults: []string{fmt.Sprintf("%s: %v", where, err)}}
+	case err != nil:
+		return change.Plan{}, fmt.Errorf("read %s: %w", where, err)
+	case !found:
+		plan = change.Plan{Faults: []string{where + ": there is no policy file on the base branch"}}
+	default:
+		plan = e.ParsePolicy(where, data)
+	}
+	plan.Gate.Faults = plan.Faults
+	plan.Gate.People, plan.Gate.Bot = e.People, repo.Bot
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.plans) > 1000 {
+		clear(e.plans)
+	}
+	e.plans[key] = plan
+	return plan, nil
+}
+
+// PolicyFile is where a repository keeps its policy.
+const PolicyFile = ".slipway.yaml"
+
+// GateContext is the context of the commit status that the gate posts.
+const GateContext = "slipway/gate"
+
+// posted is the gate's own status as the forge shows it on the head.
+func posted(s gate.Snapshot, bot string) change.Posted {
+	var last gate.Status
+	for _, st := range s.Checks.Statuses {
+		if st.Context == GateContext && st.Creator == bot && st.ID > last.ID {
+			last = st
+		}
+	}
+	if last.ID == 0 {
+		return change.Posted{}
+	}
+	return change.Posted{Head: s.Pull.Head, State: last.State, Text: last.Description}
+}
+
+// recordChange stores the new record and the journal entries for what is new
+// in it, before anything is done. It says whether the record changed.
+func (e *Engine) recordChange(ctx context.Context, claim Claim, old, next change.Change, s seen, action change.Action) (bool, error) {
+	changed, err := differ(old, next)
+	if err != nil {
+		return false, err
+	}
+	if !changed && s.reviews == nil {
+		return false, nil
+	}
+	now := e.Now()
+	w := Write{Fence: &claim, Change: &next, Reviews: s.reviews, Snapshot: s.snapshot, Journal: changeEntries(old, next, action, now)}
+	if old.MergeSHA == "" && next.MergeSHA != "" {
+		w.Due = append(w.Due, Due{BranchKey(ref.BranchID{Repo: next.ID.Repo, Name: next.Base}), now})
+	}
+	if err := e.Store.Commit(ctx, w); err != nil {
+		return false, err
+	}
+	e.tellChange(old, next)
+	return changed, nil
+}
+
+// differ compares two records as they are stored.
+func differ(a, b any) (bool, error) {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := json.Marshal(b)
+	if err != nil {
+		return false, err
+	}
+	return !bytes.Equal(x, y), nil
+}
+
+// tellChange counts and logs what is new in a record: for now the log is how
+// people are told.
+func (e *Engine) tellChange(old, next change.Change) {
+	for i, g := range next.Gates {
+		if i >= len(old.Gates) || old.Gates[i].State != g.State {
+			e.Meter.Reached(g.Name, g.State)
+			e.Log.Info("gate", "change", next.ID, "gate", g.Name, "state", g.State, "reason", g.Reason)
+		}
+		if g.Overdue && (i >= len(old.Gates) || !old.Gates[i].Overdue) {
+			e.Meter.Overdue(g.Name)
+			e.Log.Error("overdue", "change", next.ID, "gate", g.Name, "owner", g.Owner, "deadline", g.Deadline, "reason", g.Reason)
+		}
+	}
+	if next.Unjudged && !old.Unjudged {
+		e.Log.Error("merged without a verdict", "change", next.ID, "by", next.MergedBy, "commit", next.MergeSHA)
+	}
+	if next.Outcome != old.Outcome {
+		e.Meter.Ended(next.Outcome)
+		e.Log.Info("ended", "change", next.ID, "outcome", next.Outcome, "version", next.Version)
+	}
+}
+
+// refused journals a permanent refusal once and stops the change there, for
+// people to see; every error goes back to the loop.
+func (e *Engine) refused(ctx context.Context, claim Claim, id ref.PullID, action change.Action, err error) error {
+	err = fmt.Errorf("%s %s: %w", verb(action), id, err)
+	if fault.KindOf(err) != fault.Permanent {
+		return err
+	}
+	c, found, readErr := e.Store.Change(ctx, id)
+	if readErr != nil || !found || c.Trouble == err.Error() {
+		return err
+	}
+	c.Trouble = err.Error()
+	entry := refusalEntry(c, action, err, e.Now())
+	if writeErr := e.Store.Commit(ctx, Write{Fence: &claim, Change: &c, Journal: entry}); writeErr != nil {
+		e.Log.Warn("journal a refusal", "change", id, "error", writeErr)
+	}
+	return err
+}
+
+// nextLook is when a change is looked at without a hint: soon while something
+// moves by itself, seldom while it waits for people, never once it has ended.
+func (e *Engine) nextLook(c change.Change, v gate.Verdict, now time.Time) time.Time {
+	if c.Outcome != change.Open {
+		return time.Time{}
+	}
+	wait := e.Idle
+	if c.MergeSHA != "" || moving(v) {
+		wait = e.Active
+	}
+	next := now.Add(wait)
+	if !v.Recheck.IsZero() && v.Recheck.Before(next) {
+		next = v.Recheck
+	}
+	if g := c.Current(); g != nil && g.Deadline.After(now) && g.Deadline.Before(next) {
+		next = g.Deadline.Add(time.Millisecond)
+	}
+	return next
+}
+
+func moving(v gate.Verdict) bool {
+	for _, r := range v.Reasons {
+		switch r.Code {
+		case gate.CodeCheckPending, gate.CodeCheckMissing, gate.CodeUnknown:
+			return true
+		}
+	}
+	return false
+}

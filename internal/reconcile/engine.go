@@ -1,0 +1,306 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"slipway/internal/change"
+	"slipway/internal/fault"
+	"slipway/internal/ref"
+)
+
+// Config is what an Engine works with. Everything but Meter is required.
+type Config struct {
+	Store    Store
+	Queue    Queue
+	Git      Git
+	Images   Images
+	Clusters map[string]Cluster
+	// Repositories are those that Slipway serves; hints about others are ignored.
+	Repositories []Repository
+	// ParsePolicy turns a policy file into a plan; what is wrong with it stands
+	// in Plan.Faults. where is for people: acme/app@main:.slipway.yaml.
+	ParsePolicy func(where string, data []byte) change.Plan
+	// People are the logins of persons, for the gate.
+	People []string
+	Now    func() time.Time
+	Log    *slog.Logger
+	Meter  Meter
+	// Active is how often what moves by itself is looked at without a hint,
+	// Idle how often the rest is.
+	Active, Idle time.Duration
+	// Workers is how many keys are looked at at once.
+	Workers int
+	// Lease is how long one look may take.
+	Lease time.Duration
+}
+
+// Repository is one repository that Slipway serves.
+type Repository struct {
+	ID ref.RepoID
+	// Branch is the one whose merges are released and deployed; pull requests
+	// to other branches are left alone.
+	Branch string
+	Forge  Forge
+	// Bot is Slipway's login there.
+	Bot string
+	// Image is the image repository, without tag.
+	Image string
+	// Source is the repository's address, for people.
+	Source string
+	// Namespaces are, by cluster, where it may be deployed.
+	Namespaces map[string][]string
+}
+
+// Meter counts what happens. Its methods must not block.
+type Meter interface {
+	// Looked: one look at a key of a kind, with its kind of error or "".
+	Looked(kind string, took time.Duration, failure string)
+	// Reached: a change's gate reached a state.
+	Reached(gate change.GateName, state change.GateState)
+	// Overdue: a gate went past its deadline.
+	Overdue(gate change.GateName)
+	// Ended: a change reached an outcome.
+	Ended(outcome change.Outcome)
+}
+
+// Engine looks at keys that are due, one worker per key at a time.
+type Engine struct {
+	Config
+	repos map[ref.RepoID]Repository
+
+	mu     sync.Mutex
+	briefs map[ref.PullID]string   // fingerprints of the open pull requests
+	plans  map[planKey]change.Plan // policies by commit
+	said   map[Key]map[string]bool // what was told about a key, to tell it once
+}
+
+type planKey struct {
+	repo ref.RepoID
+	at   ref.SHA
+}
+
+// New returns an engine; Run starts it.
+func New(c Config) *Engine {
+	e := &Engine{Config: c, repos: map[ref.RepoID]Repository{}, briefs: map[ref.PullID]string{},
+		plans: map[planKey]change.Plan{}, said: map[Key]map[string]bool{}}
+	for _, r := range c.Repositories {
+		e.repos[r.ID] = r
+	}
+	if e.Meter == nil {
+		e.Meter = silent{}
+	}
+	return e
+}
+
+// Run looks at everything once and then at whatever is due, until ctx ends;
+// then it waits for the looks under way and returns nil. Looks under way are
+// not cut off: they have the rest of their lease.
+func (e *Engine) Run(ctx context.Context) error {
+	if err := e.everythingDue(ctx); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	free := make(chan struct{}, e.Workers)
+	for range e.Workers {
+		free <- struct{}{}
+	}
+	for {
+		slots := take(ctx, free)
+		if slots == 0 {
+			return nil
+		}
+		claims, err := e.Queue.Claim(ctx, e.Now(), slots, e.Lease)
+		if err != nil && ctx.Err() == nil {
+			e.Log.Error("claim due keys", "error", err)
+		}
+		for range slots - len(claims) {
+			free <- struct{}{}
+		}
+		for _, c := range claims {
+			wg.Go(func() {
+				e.handle(context.WithoutCancel(ctx), c)
+				free <- struct{}{}
+			})
+		}
+		if len(claims) < slots {
+			e.rest(ctx)
+		}
+	}
+}
+
+// take waits for one free worker and takes all that are free by then.
+func take(ctx context.Context, free chan struct{}) int {
+	select {
+	case <-ctx.Done():
+		return 0
+	case <-free:
+	}
+	n := 1
+	for {
+		select {
+		case <-free:
+			n++
+		default:
+			return n
+		}
+	}
+}
+
+// rest waits until something may be due.
+func (e *Engine) rest(ctx context.Context) {
+	wait := time.Second // a key that becomes due while a failing store says nothing
+	if next, err := e.Queue.Next(ctx); err == nil && !next.IsZero() {
+		wait = min(wait, max(next.Sub(e.Now()), time.Millisecond))
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-e.Queue.Woken():
+	case <-t.C:
+	}
+}
+
+func (e *Engine) handle(ctx context.Context, c Claim) {
+	ctx, cancel := context.WithTimeout(ctx, e.Lease)
+	defer cancel()
+	began := e.Now()
+	next, err := e.look(ctx, c)
+	kind, _, _ := c.Key.split()
+	failed := err != nil
+	if failed {
+		next = e.again(c, err)
+	}
+	e.Meter.Looked(kind, e.Now().Sub(began), failure(err))
+	// The claim is given back even when the look used up its time.
+	done, cancelDone := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancelDone()
+	if err := e.Queue.Done(done, c, next, failed); err != nil {
+		e.Log.Warn("give back", "key", c.Key, "error", err)
+	}
+}
+
+func (e *Engine) look(ctx context.Context, c Claim) (time.Time, error) {
+	kind, name, err := c.Key.split()
+	if err != nil {
+		return time.Time{}, err
+	}
+	switch kind {
+	case "change":
+		id, err := ref.ParsePull(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return e.lookChange(ctx, c, id)
+	case "branch":
+		b, err := ref.ParseBranch(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return e.lookBranch(ctx, c, b)
+	case "target":
+		t, err := ref.ParseTarget(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return e.lookTarget(ctx, c, t)
+	case "repo":
+		r, err := ref.ParseRepo(name)
+		if err != nil {
+			return time.Time{}, err
+		}
+		return e.lookRepo(ctx, r)
+	default:
+		return time.Time{}, fmt.Errorf("key %q is of no known kind", c.Key)
+	}
+}
+
+// again says when to try after an error: at once when only a precondition was
+// lost, with growing pauses when something is down. A permanent refusal is
+// looked at again as seldom as anything idle; a hint brings it forward.
+func (e *Engine) again(c Claim, err error) time.Time {
+	level := slog.LevelWarn
+	pause := backoff(c.Failures, time.Second, time.Minute)
+	switch fault.KindOf(err) {
+	case fault.Changed:
+		level = slog.LevelDebug
+		pause = backoff(c.Failures, 50*time.Millisecond, 5*time.Second)
+	case fault.Permanent:
+		level = slog.LevelError
+		pause = e.Idle
+	}
+	e.Log.Log(context.Background(), level, "look", "key", c.Key, "failures", c.Failures+1, "again_in", pause, "error", err)
+	return e.Now().Add(pause)
+}
+
+// backoff doubles with each failure, up to most, and spreads by a quarter so
+// that what failed together does not return together.
+func backoff(failures int, first, most time.Duration) time.Duration {
+	d := most
+	if failures < 16 {
+		d = min(most, first<<failures)
+	}
+	return d - time.Duration(rand.Int64N(int64(d)/4+1))
+}
+
+func failure(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	}
+	switch fault.KindOf(err) {
+	case fault.Changed:
+		return "changed"
+	case fault.Permanent:
+		return "permanent"
+	default:
+		return "later"
+	}
+}
+
+// everythingDue makes every repository, unfinished change and target due.
+func (e *Engine) everythingDue(ctx context.Context) error {
+	now := e.Now()
+	var due []Due
+	for _, r := range e.Repositories {
+		due = append(due, Due{RepoKey(r.ID), now}, Due{BranchKey(ref.BranchID{Repo: r.ID, Name: r.Branch}), now})
+	}
+	changes, err := e.Store.Changes(ctx, Filter{Unfinished: true})
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		if _, served := e.repos[c.ID.Repo]; served {
+			due = append(due, Due{ChangeKey(c.ID), now})
+		}
+	}
+	targets, err := e.Store.Targets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		if _, served := e.repos[t.ID.Repo]; served {
+			due = append(due, Due{TargetKey(t.ID), now})
+		}
+	}
+	if len(due) == 0 {
+		return nil
+	}
+	return e.Store.Commit(ctx, Write{Due: due})
+}
+
+type silent struct{}
+
+func (silent) Looked(string, time.Duration, string)      {}
+func (silent) Reached(change.GateName, change.GateState) {}
+func (silent) Overdue(change.GateName)                   {}
+func (silent) Ended(change.Outcome)                      {}

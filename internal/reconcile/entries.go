@@ -1,0 +1,156 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"slipway/internal/change"
+	"slipway/internal/journal"
+	"slipway/internal/ref"
+)
+
+// self is the actor of what Slipway does of its own accord.
+const self = "slipway"
+
+func entries(now time.Time, action, subject, identity, reason string) []journal.Entry {
+	return []journal.Entry{{At: now, Actor: self, Action: action, Subject: subject, Identity: identity, Reason: reason}}
+}
+
+// changeEntries tell what is new between two records of a change, and what is
+// about to be done.
+func changeEntries(old, next change.Change, action change.Action, now time.Time) []journal.Entry {
+	var out []journal.Entry
+	add := func(verb, identity, reason string, data map[string]string) {
+		out = append(out, journal.Entry{At: now, Actor: self, Action: verb, Subject: next.ID.String(), Identity: identity, Reason: reason, Data: data})
+	}
+	for i, g := range next.Gates {
+		var was change.Gate
+		if i < len(old.Gates) {
+			was = old.Gates[i]
+		}
+		if was.State != g.State || was.Reason != g.Reason {
+			add("gate."+string(g.State), identityOf(g, next), g.Reason, map[string]string{"gate": string(g.Name), "snapshot": g.Evidence.Snapshot})
+		}
+		if g.Overdue && !was.Overdue {
+			add("gate.overdue", identityOf(g, next), g.Reason, map[string]string{"gate": string(g.Name), "owner": g.Owner})
+		}
+	}
+	if next.Unjudged && !old.Unjudged {
+		add("merge.unjudged", string(next.MergeSHA), "merged by "+next.MergedBy+" without a verdict", nil)
+	}
+	if next.Outcome != old.Outcome {
+		add("change.ended", string(next.MergeSHA), string(next.Outcome), nil)
+	}
+	if action != nil {
+		add(verb(action), actionIdentity(action), "", approvalData(action))
+	}
+	return out
+}
+
+func refusalEntry(c change.Change, action change.Action, err error, now time.Time) []journal.Entry {
+	return []journal.Entry{{At: now, Actor: self, Action: "refused." + verb(action), Subject: c.ID.String(), Identity: actionIdentity(action), Reason: err.Error()}}
+}
+
+// verb is the stable name of an action in the journal.
+func verb(action change.Action) string {
+	switch action.(type) {
+	case change.PostStatus:
+		return "status.post"
+	case change.Merge:
+		return "merge"
+	case change.ReserveVersion:
+		return "version.reserve"
+	case change.CreateTag:
+		return "tag.create"
+	case change.PublishRelease:
+		return "release.publish"
+	case change.BuildImage:
+		return "image.build"
+	case change.PushImage:
+		return "image.push"
+	case change.OfferRelease:
+		return "release.offer"
+	case change.OpenRevert:
+		return "revert.open"
+	default:
+		return fmt.Sprintf("%T", action)
+	}
+}
+
+// actionIdentity is the exact thing that an action is about.
+func actionIdentity(action change.Action) string {
+	switch a := action.(type) {
+	case change.PostStatus:
+		return string(a.Posted.Head)
+	case change.Merge:
+		return string(a.Intent.Head)
+	case change.CreateTag:
+		return string(a.Tag) + " " + string(a.Commit)
+	case change.PublishRelease:
+		return string(a.Tag)
+	case change.BuildImage:
+		return string(a.Tag) + " " + string(a.Commit)
+	case change.PushImage:
+		return string(a.Tag) + " " + string(a.Digest)
+	case change.OfferRelease:
+		return a.Pin.String()
+	case change.OpenRevert:
+		return string(a.Commit)
+	default:
+		return ""
+	}
+}
+
+func approvalData(action change.Action) map[string]string {
+	m, ok := action.(change.Merge)
+	if !ok {
+		return nil
+	}
+	var who []string
+	for _, a := range m.Intent.Approvals {
+		who = append(who, a.Login)
+	}
+	return map[string]string{"approved_by": strings.Join(who, " "), "snapshot": m.Intent.Snapshot}
+}
+
+func identityOf(g change.Gate, c change.Change) string {
+	switch e := g.Evidence; {
+	case e.Digest != "":
+		return string(e.Digest)
+	case e.MergeSHA != "":
+		return string(e.MergeSHA)
+	default:
+		return string(c.Head)
+	}
+}
+
+// mergeMessage is what the merge commit says. Its last lines bind the commit
+// to the judged head and to the journal as it stood (A1).
+func mergeMessage(c change.Change, body string, i change.MergeIntent, seq int64, hash string) (title, message string) {
+	var b strings.Builder
+	if body = strings.TrimSpace(body); body != "" {
+		b.WriteString(body + "\n\n")
+	}
+	for _, a := range i.Approvals {
+		fmt.Fprintf(&b, "Reviewed-by: %s\n", a.Login)
+	}
+	fmt.Fprintf(&b, "Slipway-Change: %s\nSlipway-Judged: %s\nSlipway-Journal: %d %s\n", c.ID, i.Head, seq, hash)
+	return fmt.Sprintf("%s (#%d)", oneLine(c.Title), c.ID.Number), b.String()
+}
+
+func tagMessage(c change.Change) string {
+	return fmt.Sprintf("%s\n\nSlipway-Change: %s\n", oneLine(c.Title), c.ID)
+}
+
+// revertMessage names the reverted commit in git's own words, which is how a
+// later release is known to contain the revert.
+func revertMessage(c change.Change, commit ref.SHA) (title, body string) {
+	title = fmt.Sprintf("Revert %q", oneLine(c.Title))
+	body = fmt.Sprintf("%s was rolled back: %s.\n\nThis reverts commit %s.\n", c.Version, reasonOf(c), commit)
+	return title, body
+}
+
+func oneLine(s string) string {
+	return strings.Join(strings.Fields(s), " ")
+}

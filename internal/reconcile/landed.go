@@ -1,0 +1,288 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"slipway/deployer"
+	"slipway/gate"
+	"slipway/internal/change"
+	"slipway/internal/fault"
+	"slipway/internal/ref"
+)
+
+// observeLanded reads what a merged change needs next. The policy is that of
+// the merge commit itself.
+func (e *Engine) observeLanded(ctx context.Context, repo Repository, c change.Change, p gate.PullRequest) (*seen, error) {
+	s := &seen{observation: change.Observation{Pull: p}}
+	if p.Merged == ref.Yes && p.MergeSHA == "" {
+		return nil, fmt.Errorf("the forge says it is merged and names no commit")
+	}
+	var err error
+	if s.plan, err = e.plan(ctx, repo, p.Base, p.MergeSHA); err != nil {
+		return nil, err
+	}
+	o := &s.observation
+	target, err := e.Store.Target(ctx, e.targetOf(repo, s.plan))
+	if err != nil {
+		return nil, err
+	}
+	o.Target, o.TargetReason = target, target.Reason
+	if p.Base != repo.Branch {
+		o.TargetReason = "merged to " + p.Base + ", which is not released here"
+		return s, nil
+	}
+	if o.Release, err = e.release(ctx, repo, c.ID, p.MergeSHA, o); err != nil {
+		return nil, err
+	}
+	if o.NewerHealthy, err = e.newerHealthy(ctx, repo, p.MergeSHA, target); err != nil {
+		return nil, err
+	}
+	if c.Gate(change.PostMergeCI).State != change.Passed {
+		o.PostMerge, err = repo.Forge.Checks(ctx, repo.ID, p.MergeSHA)
+		return s, err
+	}
+	if o.Release == nil {
+		return s, nil
+	}
+	if o.Release.Offered.IsZero() {
+		return s, e.observeImage(ctx, repo, o)
+	}
+	return s, e.observeRevert(ctx, repo, c, o)
+}
+
+func (e *Engine) targetOf(repo Repository, plan change.Plan) ref.TargetID {
+	return ref.TargetID{Repo: repo.ID, Environment: plan.Deploy.Environment}
+}
+
+func (e *Engine) release(ctx context.Context, repo Repository, id ref.PullID, merge ref.SHA, o *change.Observation) (*change.Release, error) {
+	all, err := e.Store.Releases(ctx, ref.BranchID{Repo: id.Repo, Name: repo.Branch})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		if r.Merge != merge {
+			continue
+		}
+		o.Image.Built, o.Image.Repository = r.Built, repo.Image
+		out := &change.Release{Tag: r.Tag, Position: r.Position}
+		if r.Ready != nil {
+			out.Offered = r.Ready.Pin
+		}
+		return out, nil
+	}
+	return nil, nil
+}
+
+// newerHealthy is what runs healthy on the target, if that is another release
+// whose commit contains this one: ancestry is the evidence of supersession.
+func (e *Engine) newerHealthy(ctx context.Context, repo Repository, merge ref.SHA, t deployer.Target) (*deployer.Release, error) {
+	if t.Healthy == nil || t.Current == nil || t.Healthy.Release.Merge == "" || t.Healthy.Release.Merge == merge {
+		return nil, nil
+	}
+	healthy := t.Healthy.Release
+	contains, err := e.Git.Contains(ctx, repo.ID, healthy.Merge, merge)
+	if err != nil {
+		return nil, fmt.Errorf("whether %s contains %s: %w", healthy.Version, merge.Short(), err)
+	}
+	if !contains {
+		return nil, nil
+	}
+	return &healthy, nil
+}
+
+// observeImage reads tag, page and image, each only when the one before is
+// there: nothing later is acted on without it.
+func (e *Engine) observeImage(ctx context.Context, repo Repository, o *change.Observation) (err error) {
+	tag := o.Release.Tag
+	if o.Tag, err = repo.Forge.Tag(ctx, repo.ID, tag); err != nil || o.Tag.Exists != ref.Yes {
+		return err
+	}
+	if o.Page, err = repo.Forge.Page(ctx, repo.ID, tag); err != nil || o.Page.Exists != ref.Yes {
+		return err
+	}
+	if o.Image.Built == "" {
+		return nil
+	}
+	o.Image.Exists, o.Image.Digest, err = e.Images.Resolve(ctx, repo.Image, tag)
+	return err
+}
+
+func (e *Engine) observeRevert(ctx context.Context, repo Repository, c change.Change, o *change.Observation) (err error) {
+	if c.Revert == nil {
+		return nil
+	}
+	if c.Revert.State == change.RevertImpossible {
+		o.Revert.Impossible = c.Revert.Reason
+		return nil
+	}
+	o.Revert, err = repo.Forge.FindPull(ctx, repo.ID, c.Revert.Branch, repo.Branch)
+	return err
+}
+
+// actOnChange does one thing. Its precondition is named in the call.
+func (e *Engine) actOnChange(ctx context.Context, repo Repository, c change.Change, s seen, action change.Action) error {
+	switch a := action.(type) {
+	case change.PostStatus:
+		return repo.Forge.PostStatus(ctx, c.ID.Repo, a.Posted)
+	case change.Merge:
+		return e.merge(ctx, repo, c, s, a)
+	case change.ReserveVersion:
+		return e.Store.Commit(ctx, Write{Due: []Due{{BranchKey(a.Branch), e.Now()}}})
+	case change.CreateTag:
+		return repo.Forge.CreateTag(ctx, c.ID.Repo, a.Tag, a.Commit, tagMessage(c))
+	case change.PublishRelease:
+		return e.publish(ctx, repo, c, a)
+	case change.BuildImage:
+		return e.build(ctx, repo, c, s, a)
+	case change.PushImage:
+		return e.Images.Push(ctx, e.buildOf(repo, c, s.plan), a.Digest)
+	case change.OfferRelease:
+		return e.offer(ctx, repo, c, s, a)
+	case change.OpenRevert:
+		return e.openRevert(ctx, repo, c, a)
+	default:
+		return fault.AsPermanent(fmt.Errorf("no way to do %T", action))
+	}
+}
+
+func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s seen, a change.Merge) error {
+	if s.observation.Posted != a.Status {
+		if err := repo.Forge.PostStatus(ctx, c.ID.Repo, a.Status); err != nil {
+			return err
+		}
+	}
+	seq, hash, err := e.Store.Head(ctx)
+	if err != nil {
+		return err
+	}
+	title, message := mergeMessage(c, s.observation.Pull.Body, a.Intent, seq, hash)
+	return repo.Forge.Merge(ctx, MergeCall{
+		ID: c.ID, Head: a.Intent.Head, Method: a.Method, Title: title, Message: message, DeleteBranch: s.plan.Merge.DeleteBranch,
+	})
+}
+
+func (e *Engine) publish(ctx context.Context, repo Repository, c change.Change, a change.PublishRelease) error {
+	commits, err := e.commitsOf(ctx, repo, c)
+	if err != nil {
+		return err
+	}
+	return repo.Forge.PublishPage(ctx, c.ID.Repo, a.Tag, string(a.Tag), releaseNotes(commits))
+}
+
+// commitsOf are the commits that are new in a change's release.
+func (e *Engine) commitsOf(ctx context.Context, repo Repository, c change.Change) ([]Commit, error) {
+	all, err := e.Store.Releases(ctx, ref.BranchID{Repo: c.ID.Repo, Name: repo.Branch})
+	if err != nil {
+		return nil, err
+	}
+	var before ref.SHA
+	for _, r := range all {
+		if r.Position == c.Position-1 {
+			before = r.Merge
+		}
+	}
+	if before == "" { // the first release: this merge alone, not all of history
+		commits, err := e.Git.FirstParent(ctx, c.ID.Repo, "", c.MergeSHA)
+		if err != nil || len(commits) == 0 {
+			return nil, err
+		}
+		return commits[len(commits)-1:], nil
+	}
+	return e.Git.Between(ctx, c.ID.Repo, before, c.MergeSHA)
+}
+
+func (e *Engine) buildOf(repo Repository, c change.Change, p change.Plan) Build {
+	return Build{
+		Repo: c.ID.Repo, Commit: c.MergeSHA, Tag: c.Tag, Version: c.Version, Change: c.ID,
+		Repository: repo.Image, Source: repo.Source, Plan: p.Build,
+	}
+}
+
+// build makes the image and records its digest, so that a push that was cut
+// off can be told from somebody else's image (R1).
+func (e *Engine) build(ctx context.Context, repo Repository, c change.Change, s seen, _ change.BuildImage) error {
+	digest, err := e.Images.Build(ctx, e.buildOf(repo, c, s.plan))
+	if err != nil {
+		return err
+	}
+	r, err := e.reserved(ctx, repo, c)
+	if err != nil {
+		return err
+	}
+	r.Built = digest
+	return e.Store.Commit(ctx, Write{Release: &r, Journal: entries(e.Now(), "image.built", c.ID.String(), string(digest), string(c.Tag)+" built from "+c.MergeSHA.Short())})
+}
+
+func (e *Engine) reserved(ctx context.Context, repo Repository, c change.Change) (Release, error) {
+	all, err := e.Store.Releases(ctx, ref.BranchID{Repo: c.ID.Repo, Name: repo.Branch})
+	if err != nil {
+		return Release{}, err
+	}
+	for _, r := range all {
+		if r.Merge == c.MergeSHA {
+			return r, nil
+		}
+	}
+	return Release{}, fault.AsChanged(fmt.Errorf("%s has no version", c.ID))
+}
+
+func (e *Engine) offer(ctx context.Context, repo Repository, c change.Change, s seen, a change.OfferRelease) error {
+	r, err := e.reserved(ctx, repo, c)
+	if err != nil {
+		return err
+	}
+	r.Ready = &deployer.Release{
+		Change: c.ID, Version: c.Version, Merge: c.MergeSHA, Pin: a.Pin, Position: c.Position, Spec: s.plan.Deploy,
+	}
+	t, err := e.Store.Target(ctx, a.Target)
+	if err != nil {
+		return err
+	}
+	w := Write{Release: &r, Due: []Due{{TargetKey(a.Target), e.Now()}},
+		Journal: entries(e.Now(), "release.offered", c.ID.String(), a.Pin.String(), c.Version+" is ready for "+a.Target.String())}
+	if t.Rev == 0 || t.Branch != repo.Branch {
+		t.Branch, t.Spec = repo.Branch, s.plan.Deploy
+		w.Target = &t
+	}
+	return e.Store.Commit(ctx, w)
+}
+
+func (e *Engine) openRevert(ctx context.Context, repo Repository, c change.Change, a change.OpenRevert) error {
+	base := ref.BranchID{Repo: c.ID.Repo, Name: repo.Branch}
+	title, body := revertMessage(c, a.Commit)
+	err := e.Git.Revert(ctx, base, a.Commit, a.Branch, title+"\n\n"+body)
+	if fault.KindOf(err) == fault.Permanent {
+		return e.cannotRevert(ctx, c.ID, err)
+	}
+	if err != nil {
+		return err
+	}
+	id, err := repo.Forge.OpenPull(ctx, c.ID.Repo, a.Branch, repo.Branch, title, body)
+	if err != nil {
+		return err
+	}
+	e.Log.Error("rolled back", "change", c.ID, "version", c.Version, "revert", id, "people", c.Author)
+	return repo.Forge.Comment(ctx, c.ID, fmt.Sprintf("%s was rolled back: %s. The revert is #%d.", c.Version, reasonOf(c), id.Number))
+}
+
+// cannotRevert records that git cannot undo the commit by itself: a person has
+// to, and the change ends without waiting for it.
+func (e *Engine) cannotRevert(ctx context.Context, id ref.PullID, cause error) error {
+	c, found, err := e.Store.Change(ctx, id)
+	if err != nil || !found || c.Revert == nil {
+		return errors.Join(cause, err)
+	}
+	c.Revert = &change.Revert{Branch: c.Revert.Branch, State: change.RevertImpossible, Reason: cause.Error()}
+	return e.Store.Commit(ctx, Write{Change: &c, Journal: entries(e.Now(), "revert.impossible", id.String(), string(c.MergeSHA), cause.Error())})
+}
+
+func reasonOf(c change.Change) string {
+	for _, g := range c.Gates {
+		if g.State == change.Failed && g.Reason != "" {
+			return g.Reason
+		}
+	}
+	return "it did not prove healthy"
+}
