@@ -76,7 +76,7 @@ func TestNothingOutlivesAKilledParent(t *testing.T) {
 // or not, says so and waits to be killed.
 func beParent(t *testing.T, spec string) {
 	mark, contain, _ := strings.Cut(spec, ":")
-	const wait = `sh -c "for i in $(seq 300); do sleep 0.1; done" ` // half a minute, unless it is killed
+	const wait = `sh -c 'for i in $(seq 300); do sleep 0.1; done' ` // half a minute, unless it is killed
 	script := "echo up; exec " + wait + mark
 	if contain == "true" {
 		script = "setsid " + wait + mark + " & " + script // and one that leaves its group
