@@ -30,8 +30,8 @@ type Observation struct {
 	// Releases are the branch's releases whose image is ready, any order. The
 	// relations to what runs and to what is barred are filled in by the shell.
 	Releases []Candidate
-	// Refused is the last write's permanent refusal, for the image that is to be
-	// applied: a conflict that names the rival, a missing right.
+	// Refused is the permanent refusal of the Pin performed last for
+	// Target.Current: a conflict that names the rival, a missing right.
 	Refused string
 }
 
@@ -64,8 +64,11 @@ type Pod struct {
 	Probe Probe
 }
 
-// Probe is a pod's answer to the health question.
+// Probe is a pod's answer to the health question, asked in this same look. The
+// zero value was not asked.
 type Probe struct {
+	// Answered is Yes for an answer that can be read, No for a refusal, a bad
+	// status or a time-out. Unknown with At set: asked, with no way to tell.
 	Answered ref.Fact
 	Revision string
 	Answer   string // its start, for the evidence
@@ -76,7 +79,8 @@ type Probe struct {
 // Candidate is a release with its relation to what runs and what is barred.
 type Candidate struct {
 	Release
-	// Descends says whether its commit contains the commit that runs.
+	// Descends says whether its commit contains the commit of Target.Running; it
+	// counts for nothing while that is no release.
 	Descends ref.Fact
 	// Barred names the version whose unreverted commit it contains: "" is none
 	// and counts only when BarredRead is Yes.

@@ -51,6 +51,13 @@ type Release struct {
 type Target struct {
 	ID  ref.TargetID `json:"id"`
 	Rev int64        `json:"rev"` // kept by the store; 0 for a new one
+	// Branch is the branch whose releases come here, and Spec how; both are kept
+	// by the shell, as last known.
+	Branch string `json:"branch"`
+	Spec   Spec   `json:"spec"`
+	// Consent is a person's yes to the take-over that is still to be done; the
+	// shell does it and sets TakenOver.
+	Consent *TakeOver `json:"consent,omitempty"`
 	// TakenOver says that Slipway owns the image field, by consent.
 	TakenOver *TakeOver `json:"taken_over,omitempty"`
 	// Current is what was pinned last; nil before the first pin.
@@ -65,6 +72,15 @@ type Target struct {
 	Barred []Bar `json:"barred,omitempty"`
 	// Past holds what was pinned before Current, newest first, at most 50.
 	Past []Deployment `json:"past,omitempty"`
+	// Reason says in one sentence why the target does not move now; empty when
+	// there is nothing to wait for.
+	Reason string `json:"reason,omitempty"`
+	// Drift says that the field holds something else than Slipway left there,
+	// and who set it; empty when it is as it should be. It is never forced back.
+	Drift string `json:"drift,omitempty"`
+	// Denied says why the last request for a rollback was not carried out; the
+	// next request clears it.
+	Denied string `json:"denied,omitempty"`
 }
 
 // TakeOver records the consent and what stood before.
@@ -75,7 +91,8 @@ type TakeOver struct {
 	Owner string    `json:"owner"` // the field's manager before
 }
 
-// Hold is a person's or Slipway's stop.
+// Hold is a person's or Slipway's stop. While it stands no release is pinned,
+// but a rollout that began before it is still watched, and goes back if bad.
 type Hold struct {
 	By     string    `json:"by"`
 	Reason string    `json:"reason"`
@@ -101,6 +118,8 @@ type Bar struct {
 	By      string     `json:"by"`
 	At      time.Time  `json:"at"`
 	Lifted  string     `json:"lifted,omitempty"`
+	// LiftedAt is when.
+	LiftedAt time.Time `json:"lifted_at,omitzero"`
 }
 
 // Phase is where a deployment stands.
@@ -116,8 +135,8 @@ const (
 	PhaseReplaced   Phase = "replaced"    // a newer healthy one took its place
 )
 
-// Deployment is one pin of one release, or of the image from before the
-// take-over (then only Image is set and Release is zero).
+// Deployment is one pin of one release, or a way back to the image from before
+// the take-over: then Release holds nothing but the Spec of the release left.
 type Deployment struct {
 	Release Release `json:"release"`
 	// Image is the exact reference that is applied.
@@ -134,8 +153,9 @@ type Deployment struct {
 	Applied  time.Time `json:"applied"`  // when the field was first seen to hold Image
 	Rolled   time.Time `json:"rolled"`   // when the rollout was complete
 	Ended    time.Time `json:"ended"`    // when Phase became final
-	Deadline time.Time `json:"deadline"` // after which no signal is a failure
-	Reason   string    `json:"reason,omitempty"`
+	Deadline time.Time `json:"deadline"` // after which no signal is a failure; counted from Applied
+	// Reason is what a rolling deployment waits for, or why it ended badly.
+	Reason string `json:"reason,omitempty"`
 	// Pods and Probes are the evidence for the phase.
 	Pods []PodEvidence `json:"pods,omitempty"`
 }
