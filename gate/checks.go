@@ -1,0 +1,293 @@
+package gate
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"slipway/internal/ref"
+)
+
+// board is what was reported on one commit, arranged so that each rule is
+// answered without going through everything again.
+type board struct {
+	checks   Checks
+	statuses map[string][]Status // the latest of each source, by context
+	jobs     map[jobKey][]Job    // those of the latest attempt of each run
+	contexts []string            // that came, sorted; only filled when asked for
+}
+
+// source tells the reporters of one context apart: a login, or, where the
+// forge names none, the run and job that the address leads to.
+type source struct{ context, creator, url string }
+
+type jobKey struct{ workflow, name, event string }
+
+type runKey struct {
+	job jobKey
+	run int64
+}
+
+// finding is the worst that was found about one rule.
+type finding struct {
+	rank     int
+	state    State
+	code     Code
+	outcome  Outcome
+	sentence string
+	who      string
+	url      string
+}
+
+// The ranks of findings: the higher one is told.
+const (
+	rankMissing = iota + 1
+	rankForeign
+	rankPending
+	rankUnknown
+	rankFailed
+)
+
+// CheckRequired looks for each required check among what was reported on one
+// commit, and answers in the order of the rules (M5). A check is green only if
+// every source that reported its exact context reports success, and one of
+// them is where the rule says it comes from.
+func CheckRequired(rules []CheckRule, c Checks) []CheckResult {
+	b := newBoard(rules, c)
+	results := make([]CheckResult, 0, len(rules))
+	for _, r := range rules {
+		results = append(results, b.judge(r))
+	}
+	return results
+}
+
+func newBoard(rules []CheckRule, c Checks) *board {
+	b := &board{checks: c, statuses: make(map[string][]Status, len(rules)), jobs: make(map[jobKey][]Job, len(rules))}
+	for _, r := range rules {
+		b.statuses[r.Context] = nil
+		if r.Workflow != "" {
+			b.jobs[r.job()] = nil
+		}
+	}
+	b.fillStatuses()
+	b.fillJobs()
+	return b
+}
+
+func (b *board) fillStatuses() {
+	latest := make(map[source]Status, len(b.checks.Statuses))
+	for _, s := range b.checks.Statuses {
+		if _, wanted := b.statuses[s.Context]; !wanted {
+			continue
+		}
+		key := source{s.Context, login(s.Creator), ""}
+		if s.Creator == "" {
+			key.url = s.URL
+		}
+		// One id twice cannot be; were it so, the worse one stands.
+		if old, found := latest[key]; !found || cmp.Or(cmp.Compare(s.ID, old.ID), cmp.Compare(s.State.rank(), old.State.rank())) > 0 {
+			latest[key] = s
+		}
+	}
+	for key, s := range latest {
+		b.statuses[key.context] = append(b.statuses[key.context], s)
+	}
+	for _, list := range b.statuses {
+		slices.SortFunc(list, func(x, y Status) int {
+			return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(x.Creator, y.Creator), cmp.Compare(x.URL, y.URL))
+		})
+	}
+}
+
+func (b *board) fillJobs() {
+	attempt := map[runKey]int64{}
+	for _, j := range b.checks.Jobs {
+		if _, wanted := b.jobs[j.key()]; wanted && j.Head == b.checks.SHA {
+			k := runKey{j.key(), j.RunID}
+			attempt[k] = max(attempt[k], j.Attempt)
+		}
+	}
+	for _, j := range b.checks.Jobs {
+		if last, found := attempt[runKey{j.key(), j.RunID}]; found && j.Head == b.checks.SHA && j.Attempt == last {
+			b.jobs[j.key()] = append(b.jobs[j.key()], j)
+		}
+	}
+	for _, list := range b.jobs {
+		slices.SortFunc(list, func(x, y Job) int {
+			return cmp.Or(cmp.Compare(x.RunID, y.RunID), cmp.Compare(x.State.rank(), y.State.rank()), cmp.Compare(x.URL, y.URL))
+		})
+	}
+}
+
+func (b *board) judge(r CheckRule) CheckResult {
+	if fault := r.fault(); fault != "" {
+		return found(r, finding{code: CodePolicy, outcome: Block, sentence: fault, who: whoOperator})
+	}
+	switch {
+	case b.checks.SHA == "" || b.checks.StatusesRead != ref.Yes:
+		return unreadResult(r, statusesOf(b.checks))
+	case r.Workflow != "" && b.checks.JobsRead != ref.Yes:
+		return unreadResult(r, jobsOf(b.checks))
+	}
+	var worst finding
+	worse := func(f finding) {
+		if f.rank > worst.rank {
+			worst = f
+		}
+	}
+	reported, foreign, url := false, "", ""
+	for _, s := range b.statuses[r.Context] {
+		switch {
+		case s.State != StateSuccess:
+			worse(r.notGreen(s.State, by(s), s.URL))
+		case r.from(s):
+			reported, url = true, s.URL
+		default:
+			foreign = orElse(s.Creator, "somebody whom the forge does not name")
+		}
+	}
+	ran := r.Workflow == ""
+	for _, j := range b.jobs[r.job()] {
+		if j.State == StateSuccess {
+			ran, url = true, j.URL
+			continue
+		}
+		worse(r.notGreen(j.State, fmt.Sprintf(" (job %s of %s)", j.Name, j.Workflow), j.URL))
+	}
+	switch {
+	case worst.rank > 0:
+		return found(r, worst)
+	case reported && ran:
+		return CheckResult{Context: r.Context, State: StateSuccess, URL: url}
+	case reported:
+		return found(r, r.foreign(b.withoutRun(r)))
+	case foreign != "":
+		return found(r, r.foreign(fmt.Sprintf("it was reported by %s, not by %s", foreign, r.reporter())))
+	}
+	return found(r, finding{
+		rank: rankMissing, state: StatePending, code: CodeCheckMissing, outcome: Wait, who: r.who(),
+		sentence: fmt.Sprintf("check %q has not come; %s", r.Context, b.nearestContext(r.Context)),
+	})
+}
+
+// withoutRun says which run is missed, and the nearest there was.
+func (b *board) withoutRun(r CheckRule) string {
+	said := fmt.Sprintf("no run of job %s of %s for %s reported it", r.Job, r.Workflow, r.Event)
+	var have []string
+	for _, j := range b.checks.Jobs {
+		if j.Head == b.checks.SHA {
+			have = append(have, j.key().String())
+		}
+	}
+	if best, _, ok := Nearest(r.job().String(), have); ok {
+		return said + "; the nearest is " + best
+	}
+	return said
+}
+
+func (b *board) nearestContext(context string) string {
+	if b.contexts == nil {
+		for _, s := range b.checks.Statuses {
+			if s.Context != StatusContext {
+				b.contexts = append(b.contexts, s.Context)
+			}
+		}
+		slices.Sort(b.contexts)
+		b.contexts = slices.Compact(b.contexts)
+	}
+	if best, _, ok := Nearest(context, b.contexts); ok {
+		return fmt.Sprintf("the nearest that did is %q", best)
+	}
+	return "none came"
+}
+
+// fault says what is wrong with a rule, or "". Such a rule can never be green.
+func (r CheckRule) fault() string {
+	switch {
+	case r.Context == "" || r.Context == StatusContext:
+		return fmt.Sprintf("%q cannot be a required check", r.Context)
+	case (r.Creator == "") == (r.Workflow == ""):
+		return fmt.Sprintf("check %q must name either a creator or a workflow", r.Context)
+	case r.Workflow != "" && (r.Job == "" || r.Event == ""):
+		return fmt.Sprintf("check %q must name the job and the event of its workflow", r.Context)
+	}
+	return ""
+}
+
+// from says whether a status comes from where the rule says. A CI job's token
+// leaves no creator; whether a job really ran is seen from the jobs.
+func (r CheckRule) from(s Status) bool { return login(s.Creator) == login(r.Creator) }
+
+func (r CheckRule) job() jobKey { return jobKey{r.Workflow, r.Job, r.Event} }
+
+func (r CheckRule) reporter() string { return orElse(r.Creator, "a run of "+r.Workflow) }
+
+func (r CheckRule) who() string { return orElse(r.Creator, whoCI) }
+
+func (r CheckRule) notGreen(s State, source, url string) finding {
+	f := finding{rank: s.rank(), state: s, outcome: Wait, who: r.who(), url: url}
+	switch s {
+	case StatePending:
+		f.code, f.sentence = CodeCheckPending, fmt.Sprintf("check %q is running%s", r.Context, source)
+	case StateFailure:
+		f.code, f.sentence = CodeCheckFailed, fmt.Sprintf("check %q failed%s", r.Context, source)
+		f.outcome, f.who = Block, whoAuthor
+	case StateSkipped:
+		f.code, f.sentence = CodeCheckFailed, fmt.Sprintf("check %q was skipped, which is not success%s", r.Context, source)
+		f.outcome, f.who = Block, whoAuthor
+	default:
+		f.code, f.sentence = CodeUnknown, fmt.Sprintf("what check %q says could not be read%s", r.Context, source)
+		f.state, f.who = StateUnknown, whoSlipway
+	}
+	return f
+}
+
+func (r CheckRule) foreign(why string) finding {
+	return finding{
+		rank: rankForeign, state: StatePending, code: CodeCheckForeign, outcome: Wait, who: r.who(),
+		sentence: fmt.Sprintf("check %q is green, but %s", r.Context, why),
+	}
+}
+
+func (j Job) key() jobKey { return jobKey{j.Workflow, j.Name, j.Event} }
+
+func (k jobKey) String() string {
+	return fmt.Sprintf("job %s of %s for %s", k.name, k.workflow, k.event)
+}
+
+// rank orders the states by how much they matter; success is 0.
+func (s State) rank() int {
+	switch s {
+	case StateSuccess:
+		return 0
+	case StatePending:
+		return rankPending
+	case StateFailure, StateSkipped:
+		return rankFailed
+	default:
+		return rankUnknown
+	}
+}
+
+func found(r CheckRule, f finding) CheckResult {
+	return CheckResult{
+		Context: r.Context, State: f.state, URL: f.url,
+		Reason: &Reason{Code: f.code, Outcome: f.outcome, Sentence: f.sentence, Who: []string{f.who}},
+	}
+}
+
+func unreadResult(r CheckRule, what string) CheckResult {
+	reason := unread(what)
+	return CheckResult{Context: r.Context, State: StateUnknown, Reason: &reason}
+}
+
+func by(s Status) string {
+	if s.Creator == "" {
+		return ""
+	}
+	return ", says " + s.Creator
+}
+
+func statusesOf(c Checks) string { return "the statuses of commit " + orElse(c.SHA.Short(), "(none)") }
+
+func jobsOf(c Checks) string { return "the CI jobs of commit " + orElse(c.SHA.Short(), "(none)") }
