@@ -34,7 +34,7 @@ func world(t *rapid.T) (gate.Snapshot, gate.Policy) {
 
 var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
-		r := approval(int64(len(s.Reviews)+1), pick(t, "reviewer", logins))
+		r := approval(nextID(s), pick(t, "reviewer", logins))
 		r.State, r.Commit, r.ObservedHead = pick(t, "spoke", spoken), pick(t, "commit", heads), pick(t, "observed", heads)
 		r.Official, r.Eligible = pick(t, "official", facts), pick(t, "eligible", facts)
 		s.Reviews = append(s.Reviews, r)
@@ -44,7 +44,7 @@ var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	},
 	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
 		s.Checks.Statuses = append(s.Checks.Statuses, status(
-			int64(100+len(s.Checks.Statuses)), pick(t, "context", contexts), pick(t, "state", states), pick(t, "creator", logins),
+			nextID(s), pick(t, "context", contexts), pick(t, "state", states), pick(t, "creator", logins),
 			pick(t, "url", []string{"/runs/1/jobs/0", "/runs/2/jobs/0"}),
 		))
 	},
@@ -75,6 +75,18 @@ var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	func(t *rapid.T, _ *gate.Snapshot, p *gate.Policy) {
 		p.People = pick(t, "people", [][]string{nil, {"ALICE"}, {"dave"}})
 	},
+}
+
+// nextID is higher than every id so far.
+func nextID(s *gate.Snapshot) int64 {
+	id := int64(20)
+	for _, r := range s.Reviews {
+		id = max(id, r.ID+1)
+	}
+	for _, c := range s.Checks.Statuses {
+		id = max(id, c.ID+1)
+	}
+	return id
 }
 
 // factsOf are all facts of a snapshot, but for those of its reviews.
@@ -151,13 +163,11 @@ func approvers(s gate.Snapshot, p gate.Policy) int {
 func TestUnknownNeverMerges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, p := world(t)
-		all := factsOf(&s)
-		for i := range s.Reviews {
-			if r := &s.Reviews[i]; r.Reviewer == "alice" || r.Reviewer == "bob" {
-				*r = approval(r.ID, r.Reviewer) // one that would count
-				all = append(all, &r.Official, &r.Eligible)
-			}
-		}
+		erin := approval(nextID(&s), "erin") // who has no other part in it
+		erin.Commit, erin.ObservedHead = s.Pull.Head, s.Pull.Head
+		s.Reviews = append(s.Reviews, erin)
+		last := &s.Reviews[len(s.Reviews)-1]
+		all := append(factsOf(&s), &last.Official, &last.Eligible)
 		before := gate.Evaluate(s, p, now)
 		*pick(t, "fact", all) = ref.Unknown
 		v := gate.Evaluate(s, p, now)
