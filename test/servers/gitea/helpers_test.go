@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,15 @@ func eventually(t *testing.T, what string, limit time.Duration, yes func() (bool
 		case <-tick.C:
 		}
 	}
+}
+
+func atoi(t *testing.T, digits string) int {
+	t.Helper()
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // checkout is a clone that pushes as its account.

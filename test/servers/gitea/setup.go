@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	sdk "code.gitea.io/sdk/gitea"
 )
@@ -149,11 +150,31 @@ func (s *Server) SetCollaborator(ctx context.Context, owner, repo, login string,
 	return nil
 }
 
-// ProtectBranch adds a rule for branches.
+// ProtectBranch adds a rule for branches. It fails if Gitea leaves somebody off
+// a whitelist, which it does without a word: an approver must have a right to
+// the repository that is on record, and Gitea records no collaborator's right
+// to read a public one. A team's it does.
 func (s *Server) ProtectBranch(ctx context.Context, owner, repo string, rule BranchRule) error {
 	path := "/repos/" + owner + "/" + repo + "/branch_protections"
-	if err := s.Call(ctx, s.admin.Token, http.MethodPost, path, rule, nil); err != nil {
+	var kept BranchRule
+	if err := s.Call(ctx, s.admin.Token, http.MethodPost, path, rule, &kept); err != nil {
 		return fmt.Errorf("protect the branch %s of %s/%s: %w", rule.Name, owner, repo, err)
+	}
+	lists := []struct {
+		name         string
+		wanted, kept []string
+	}{
+		{"push", rule.PushWhitelist, kept.PushWhitelist},
+		{"merge", rule.MergeWhitelist, kept.MergeWhitelist},
+		{"approvals", rule.ApprovalsWhitelist, kept.ApprovalsWhitelist},
+		{"approving teams", rule.ApprovalsWhitelistTeams, kept.ApprovalsWhitelistTeams},
+	}
+	for _, list := range lists {
+		for _, login := range list.wanted {
+			if !slices.Contains(list.kept, login) {
+				return fmt.Errorf("protect the branch %s of %s/%s: Gitea left %s off the %s whitelist", rule.Name, owner, repo, login, list.name)
+			}
+		}
 	}
 	return nil
 }
