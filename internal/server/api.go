@@ -1,0 +1,265 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"slipway/internal/fault"
+	"slipway/internal/reconcile"
+	"slipway/internal/ref"
+)
+
+// Role is what a token may do.
+type Role string
+
+// The roles. An operator may do what a reader may.
+const (
+	RoleReader   Role = "reader"
+	RoleOperator Role = "operator"
+)
+
+// Token is one API token. Name stands in the journal for who acted.
+type Token struct {
+	Name string
+	Role Role
+	// Sum is the SHA-256 of the token.
+	Sum [sha256.Size]byte
+}
+
+// NewToken hashes a secret, so that no server value holds it.
+func NewToken(name string, role Role, secret string) Token {
+	return Token{Name: name, Role: role, Sum: sha256.Sum256([]byte(secret))}
+}
+
+// Order is the body of an order to a target.
+type Order struct {
+	Reason string `json:"reason"`
+	// Version is where a rollback goes; "" is the last healthy one.
+	Version string `json:"version,omitempty"`
+	// Allow is the barred version that a resume lets return.
+	Allow string `json:"allow,omitempty"`
+}
+
+// Verified is the answer about the journal.
+type Verified struct {
+	Entries int64  `json:"entries"`
+	Head    string `json:"head"`
+	// Broken says where and how the chain is broken, if it is.
+	Broken string `json:"broken,omitempty"`
+}
+
+type handler func(w http.ResponseWriter, r *http.Request, who Token)
+
+func (s *Server) routes() {
+	s.read("GET /api/v1/changes", s.changes)
+	s.read("GET /api/v1/changes/{owner}/{name}/{number}", s.change)
+	s.read("GET /api/v1/targets", s.targets)
+	s.read("GET /api/v1/targets/{owner}/{name}/{environment}/takeover", s.inspect)
+	s.read("GET /api/v1/journal", s.entries)
+	s.read("GET /api/v1/journal/verify", s.verify)
+	s.read("GET /api/v1/doctor", func(w http.ResponseWriter, r *http.Request, _ Token) {
+		answer(w, http.StatusOK, notNil(s.Doctor(r.Context())))
+	})
+	s.order("hold", func(ctx context.Context, id ref.TargetID, by reconcile.Person, _ Order) error {
+		return s.Engine.Hold(ctx, id, by)
+	})
+	s.order("resume", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
+		return s.Engine.Resume(ctx, id, by, o.Allow)
+	})
+	s.order("rollback", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
+		return s.Engine.Rollback(ctx, id, by, o.Version)
+	})
+	s.order("takeover", func(ctx context.Context, id ref.TargetID, by reconcile.Person, _ Order) error {
+		return s.Engine.TakeOver(ctx, id, by)
+	})
+}
+
+func (s *Server) read(pattern string, h handler) { s.guard(pattern, RoleReader, h) }
+
+// guard lets a request through only with a token of the role.
+func (s *Server) guard(pattern string, need Role, h handler) {
+	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		who, ok := s.authenticate(r)
+		switch {
+		case !ok:
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			refuse(w, http.StatusUnauthorized, "a valid token is needed: Authorization: Bearer TOKEN")
+		case need == RoleOperator && who.Role != RoleOperator:
+			s.Log.Warn("refused", "token", who.Name, "role", who.Role, "path", r.URL.Path)
+			refuse(w, http.StatusForbidden, fmt.Sprintf("token %q is a reader's; this needs an operator's", who.Name))
+		default:
+			h(w, r, who)
+		}
+	})
+}
+
+func (s *Server) authenticate(r *http.Request) (Token, bool) {
+	secret, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || secret == "" {
+		return Token{}, false
+	}
+	sum := sha256.Sum256([]byte(secret))
+	var found Token
+	var match bool
+	for _, t := range s.Tokens { // all of them, so that the time tells nothing
+		if subtle.ConstantTimeCompare(sum[:], t.Sum[:]) == 1 {
+			found, match = t, true
+		}
+	}
+	return found, match
+}
+
+func (s *Server) order(verb string, do func(context.Context, ref.TargetID, reconcile.Person, Order) error) {
+	s.guard("POST /api/v1/targets/{owner}/{name}/{environment}/"+verb, RoleOperator, func(w http.ResponseWriter, r *http.Request, who Token) {
+		id, err := targetOf(r)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		var o Order
+		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
+		d.DisallowUnknownFields()
+		if err := d.Decode(&o); err != nil && err != io.EOF {
+			refuse(w, http.StatusBadRequest, "the order could not be read: "+err.Error())
+			return
+		}
+		if err := do(r.Context(), id, reconcile.Person{Name: who.Name, Reason: o.Reason}, o); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		s.Log.Info("order", "token", who.Name, "verb", verb, "target", id, "reason", o.Reason)
+		answer(w, http.StatusAccepted, map[string]string{"result": "accepted"})
+	})
+}
+
+func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ Token) {
+	f := reconcile.Filter{Unfinished: r.URL.Query().Get("open") == "true", Limit: 1000}
+	if repo := r.URL.Query().Get("repo"); repo != "" {
+		id, err := ref.ParseRepo(repo)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		f.Repo = id
+	}
+	list, err := s.Reader.Changes(r.Context(), f)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, notNil(list))
+}
+
+func (s *Server) change(w http.ResponseWriter, r *http.Request, _ Token) {
+	id, err := ref.ParsePull(r.PathValue("owner") + "/" + r.PathValue("name") + "#" + r.PathValue("number"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	c, found, err := s.Reader.Change(r.Context(), id)
+	switch {
+	case err != nil:
+		s.fail(w, r, err)
+	case !found:
+		refuse(w, http.StatusNotFound, id.String()+" is not known here")
+	default:
+		answer(w, http.StatusOK, c)
+	}
+}
+
+func (s *Server) targets(w http.ResponseWriter, r *http.Request, _ Token) {
+	list, err := s.Reader.Targets(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, notNil(list))
+}
+
+func (s *Server) inspect(w http.ResponseWriter, r *http.Request, _ Token) {
+	id, err := targetOf(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	found, err := s.Engine.Inspect(r.Context(), id)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, found)
+}
+
+func (s *Server) entries(w http.ResponseWriter, r *http.Request, _ Token) {
+	after, err1 := number(r, "after", 0)
+	limit, err2 := number(r, "limit", 200)
+	if err1 != nil || err2 != nil || limit < 1 || limit > 1000 {
+		refuse(w, http.StatusBadRequest, "after and limit are numbers; limit is 1 to 1000")
+		return
+	}
+	list, err := s.Reader.Entries(r.Context(), after, int(limit))
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answer(w, http.StatusOK, notNil(list))
+}
+
+func (s *Server) verify(w http.ResponseWriter, r *http.Request, _ Token) {
+	seq, hash, err := s.Reader.VerifyJournal(r.Context())
+	v := Verified{Entries: seq, Head: hash}
+	if err != nil {
+		v.Broken = err.Error()
+	}
+	answer(w, http.StatusOK, v)
+}
+
+// fail answers an error: a permanent one is the caller's to know, anything
+// else is ours and may pass.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if fault.KindOf(err) == fault.Permanent {
+		refuse(w, http.StatusConflict, err.Error())
+		return
+	}
+	s.Log.Error("request", "path", r.URL.Path, "error", err)
+	refuse(w, http.StatusServiceUnavailable, err.Error())
+}
+
+func targetOf(r *http.Request) (ref.TargetID, error) {
+	return ref.ParseTarget(r.PathValue("owner") + "/" + r.PathValue("name") + "/" + r.PathValue("environment"))
+}
+
+func number(r *http.Request, key string, otherwise int64) (int64, error) {
+	s := r.URL.Query().Get(key)
+	if s == "" {
+		return otherwise, nil
+	}
+	return strconv.ParseInt(s, 10, 64)
+}
+
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// An error here means that the client has gone: nobody is left to tell.
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+func refuse(w http.ResponseWriter, status int, why string) {
+	answer(w, status, map[string]string{"error": why})
+}

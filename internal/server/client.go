@@ -1,0 +1,164 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"slipway/deployer"
+	"slipway/internal/change"
+	"slipway/internal/fault"
+	"slipway/internal/journal"
+	"slipway/internal/reconcile"
+	"slipway/internal/ref"
+)
+
+// Client speaks to a server's API with a token. It is a Reader.
+type Client struct {
+	base  *url.URL
+	token string
+	http  *http.Client
+}
+
+// NewClient checks the address.
+func NewClient(address, token string) (*Client, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%q is not a server's address: want http://HOST:PORT or https://HOST", address)
+	}
+	return &Client{base: u, token: token, http: &http.Client{
+		Timeout: 2 * time.Minute,
+		// The token goes to the server that was named and to no other.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}, nil
+}
+
+// Change is the change of a pull request.
+func (c *Client) Change(ctx context.Context, id ref.PullID) (out change.Change, found bool, err error) {
+	err = c.get(ctx, fmt.Sprintf("changes/%s/%d", id.Repo, id.Number), nil, &out)
+	var status *statusError
+	if errors.As(err, &status) && status.code == http.StatusNotFound {
+		return out, false, nil
+	}
+	return out, err == nil, err
+}
+
+// Changes lists changes; of the filter, Repo and Unfinished are used.
+func (c *Client) Changes(ctx context.Context, f reconcile.Filter) (out []change.Change, err error) {
+	q := url.Values{}
+	if f.Unfinished {
+		q.Set("open", "true")
+	}
+	if !f.Repo.IsZero() {
+		q.Set("repo", f.Repo.String())
+	}
+	return out, c.get(ctx, "changes", q, &out)
+}
+
+// Targets lists all targets.
+func (c *Client) Targets(ctx context.Context) (out []deployer.Target, err error) {
+	return out, c.get(ctx, "targets", nil, &out)
+}
+
+// Entries lists up to limit journal entries after a sequence number.
+func (c *Client) Entries(ctx context.Context, after int64, limit int) (out []journal.Entry, err error) {
+	q := url.Values{"after": {fmt.Sprint(after)}, "limit": {fmt.Sprint(limit)}}
+	return out, c.get(ctx, "journal", q, &out)
+}
+
+// VerifyJournal has the server check its journal's chain.
+func (c *Client) VerifyJournal(ctx context.Context) (seq int64, hash string, err error) {
+	var v Verified
+	if err := c.get(ctx, "journal/verify", nil, &v); err != nil {
+		return 0, "", err
+	}
+	if v.Broken != "" {
+		return v.Entries, v.Head, errors.New(v.Broken)
+	}
+	return v.Entries, v.Head, nil
+}
+
+// Doctor has the server examine itself.
+func (c *Client) Doctor(ctx context.Context) (out []Finding, err error) {
+	return out, c.get(ctx, "doctor", nil, &out)
+}
+
+// Inspect says what a take-over would find.
+func (c *Client) Inspect(ctx context.Context, id ref.TargetID) (out reconcile.Offered, err error) {
+	return out, c.get(ctx, "targets/"+id.String()+"/takeover", nil, &out)
+}
+
+// Order gives an order to a target: hold, resume, rollback or takeover.
+func (c *Client) Order(ctx context.Context, id ref.TargetID, verb string, o Order) error {
+	body, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPost, "targets/"+id.String()+"/"+verb, nil, bytes.NewReader(body), nil)
+}
+
+type statusError struct {
+	code int
+	text string
+}
+
+func (e *statusError) Error() string { return e.text }
+
+func (c *Client) get(ctx context.Context, path string, q url.Values, into any) error {
+	return c.do(ctx, http.MethodGet, path, q, nil, into)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, into any) error {
+	u := c.base.JoinPath("api/v1", path)
+	u.RawQuery = q.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("no answer from the server at %s: %w (is `slipway serve` running there?)", c.base, err)
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
+	if err != nil {
+		return fmt.Errorf("answer of %s: %w", c.base, err)
+	}
+	if res.StatusCode/100 != 2 {
+		return refusal(res.StatusCode, data, c.token == "")
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return fmt.Errorf("answer of %s to %s: %w", c.base, path, err)
+	}
+	return nil
+}
+
+func refusal(code int, data []byte, noToken bool) error {
+	var body struct {
+		Error string `json:"error"`
+	}
+	text := strings.TrimSpace(string(data[:min(len(data), 200)]))
+	if json.Unmarshal(data, &body) == nil && body.Error != "" {
+		text = body.Error
+	}
+	if code == http.StatusUnauthorized && noToken {
+		text = "the server wants a token: set SLIPWAY_TOKEN"
+	}
+	err := error(&statusError{code, text})
+	if code == http.StatusServiceUnavailable {
+		return err
+	}
+	return fault.AsPermanent(err)
+}

@@ -1,0 +1,135 @@
+// Package server is Slipway's HTTP side: webhooks, the API of the commands,
+// health and metrics. It decides nothing: a webhook becomes a due key, and an
+// order goes to the engine under the name of the token that gave it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"slipway/deployer"
+	"slipway/internal/change"
+	"slipway/internal/journal"
+	"slipway/internal/reconcile"
+	"slipway/internal/ref"
+)
+
+// Config is what a Server serves. All fields are required.
+type Config struct {
+	// Hooks are the forges that may deliver webhooks, by the name in the path.
+	Hooks  map[string]Hook
+	Engine Engine
+	Reader Reader
+	// Tokens may use the API.
+	Tokens []Token
+	// Doctor examines everything that Slipway depends on.
+	Doctor func(ctx context.Context) []Finding
+	// Ready says what keeps the server from working now; empty is ready.
+	Ready   func(ctx context.Context) []Finding
+	Metrics http.Handler
+	// Count is told of each delivery: accepted, ignored, unserved, unsigned, …
+	Count func(forge, result string)
+	Log   *slog.Logger
+}
+
+// Hook verifies and reads the deliveries of one forge.
+type Hook interface {
+	// Verify checks the signature over the raw body; it parses nothing.
+	Verify(header http.Header, body []byte) error
+	// Hint reads what a delivery speaks of; ok is false for events that say
+	// nothing worth a look.
+	Hint(header http.Header, body []byte) (h reconcile.Hint, ok bool, err error)
+}
+
+// Engine takes hints and orders.
+type Engine interface {
+	Accept(ctx context.Context, h reconcile.Hint) (served bool, err error)
+	Hold(ctx context.Context, id ref.TargetID, by reconcile.Person) error
+	Resume(ctx context.Context, id ref.TargetID, by reconcile.Person, allow string) error
+	Rollback(ctx context.Context, id ref.TargetID, by reconcile.Person, version string) error
+	TakeOver(ctx context.Context, id ref.TargetID, by reconcile.Person) error
+	Inspect(ctx context.Context, id ref.TargetID) (reconcile.Offered, error)
+}
+
+// Reader answers what the commands ask. A Client is one as well, so a command
+// reads the same way from a server and beside its store.
+type Reader interface {
+	Change(ctx context.Context, id ref.PullID) (c change.Change, found bool, err error)
+	Changes(ctx context.Context, f reconcile.Filter) ([]change.Change, error)
+	Targets(ctx context.Context) ([]deployer.Target, error)
+	Entries(ctx context.Context, after int64, limit int) ([]journal.Entry, error)
+	VerifyJournal(ctx context.Context) (seq int64, hash string, err error)
+}
+
+// Finding is one fault that doctor or readiness found.
+type Finding struct {
+	Area  string `json:"area"` // forge gitea, cluster main, …
+	Fault string `json:"fault"`
+	Mend  string `json:"mend,omitempty"`
+}
+
+// Server serves until its context ends.
+type Server struct {
+	Config
+	mux *http.ServeMux
+}
+
+// New wires the routes.
+func New(c Config) *Server {
+	s := &Server{Config: c, mux: http.NewServeMux()}
+	s.mux.HandleFunc("POST /hooks/{forge}", s.hook)
+	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	s.mux.HandleFunc("GET /readyz", s.readyz)
+	s.mux.Handle("GET /metrics", c.Metrics)
+	s.routes()
+	return s
+}
+
+// ServeHTTP makes a Server usable in any http.Server.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Serve answers on the listener until ctx ends, then lets the requests under
+// way finish.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := srv.Shutdown(stop)
+	if served := <-failed; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	defer cancel()
+	findings := s.Ready(ctx)
+	if len(findings) > 0 {
+		answer(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "findings": findings})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ready"})
+}
