@@ -75,7 +75,7 @@ func giteaArtifact() Artifact {
 	return Artifact{
 		Name:  Gitea,
 		Title: "gitea 1.27.3",
-		About: 220 * time.Second,
+		About: 200 * time.Second,
 		Programs: []Program{{
 			Module:  "gitea",
 			Package: "gitea.dev",

@@ -44,10 +44,10 @@ host:
 type Runner struct{ process *process.Process }
 
 // StartRunner registers a runner for the whole site and starts it in a folder
-// of its own. Jobs see none of this process's environment but the search path
-// and Go's caches: these are addressed by content, so sharing them with the
-// developer is safe, and without them each job would compile the standard
-// library anew.
+// of its own. Jobs see none of this process's environment but where go and git
+// are, and Go's caches and sources of modules. The caches are addressed by
+// content, so sharing them with the developer is safe, and without them the
+// first job would compile the standard library anew.
 func (s *Server) StartRunner(ctx context.Context, dir string, log io.Writer) (*Runner, error) {
 	r, err := s.startRunner(ctx, dir, log)
 	if err != nil {
@@ -164,7 +164,7 @@ func jobEnvironment(ctx context.Context, dir string) ([]string, error) {
 		"GOFLAGS=",
 		"LANG=C.UTF-8",
 	}
-	shared := []string{"GOCACHE", "GOMODCACHE", "GOPROXY"}
+	shared := []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"}
 	out, err := exec.CommandContext(ctx, "go", append([]string{"env"}, shared...)...).Output() //nolint:gosec // fixed words
 	if err != nil {
 		return nil, fmt.Errorf("go env: %w", err)
