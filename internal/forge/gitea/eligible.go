@@ -1,0 +1,184 @@
+package gitea
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	sdk "code.gitea.io/sdk/gitea"
+	"golang.org/x/sync/errgroup"
+
+	"slipway/gate"
+	"slipway/internal/ref"
+)
+
+// approvers are those whose approval Gitea counts on a branch now.
+type approvers struct {
+	known ref.Fact
+	// listed says that there is a whitelist; without one it is whoever may write.
+	listed bool
+	users  []string
+	teams  []string // of the organisation that owns the repository
+}
+
+// rule is one branch protection: what concerns approvals of it.
+type rule struct {
+	Name   string   `json:"rule_name"`
+	Listed bool     `json:"enable_approvals_whitelist"`
+	Users  []string `json:"approvals_whitelist_username"`
+	Teams  []string `json:"approvals_whitelist_teams"`
+}
+
+// approvers reads the protection of a branch. Of a whitelist Gitea shows only
+// those who can still read the repository.
+func (c *Client) approvers(ctx context.Context, repo ref.RepoID, branch string) (approvers, error) {
+	var rules []rule
+	if _, err := c.get(ctx, repoPath(repo, "branch_protections"), &rules); err != nil {
+		return approvers{}, err
+	}
+	found, certain := match(rules, branch)
+	if !certain {
+		name, err := c.effective(ctx, repo, branch)
+		if err != nil {
+			return approvers{}, err
+		}
+		found = slices.IndexFunc(rules, func(r rule) bool { return r.Name == name })
+		if found < 0 && name != "" {
+			return approvers{}, fmt.Errorf("the branch is under the rule %q, which is not listed", name)
+		}
+	}
+	if found < 0 {
+		return approvers{known: ref.Yes}, nil
+	}
+	r := rules[found]
+	return approvers{known: ref.Yes, listed: r.Listed, users: r.Users, teams: r.Teams}, nil
+}
+
+// match finds the rule for a branch among all, which come in the order in which
+// the server tries them. It is not certain when a pattern is reached: only the
+// server knows what that matches.
+func match(rules []rule, branch string) (index int, certain bool) {
+	for i, r := range rules {
+		if strings.ContainsAny(r.Name, `*?\[]{}!`) {
+			return -1, false
+		}
+		if strings.EqualFold(r.Name, branch) {
+			return i, true
+		}
+	}
+	return -1, true
+}
+
+// effective asks the server which rule a branch is under.
+func (c *Client) effective(ctx context.Context, repo ref.RepoID, branch string) (string, error) {
+	client, err := c.sdk(ctx)
+	if err != nil {
+		return "", err
+	}
+	b, response, err := client.GetRepoBranch(repo.Owner, repo.Name, branch)
+	if err != nil {
+		return "", refused(response, err)
+	}
+	return b.EffectiveBranchProtectionName, nil
+}
+
+// judgeReviewers sets Eligible on every review by somebody whose word decides.
+func (c *Client) judgeReviewers(ctx context.Context, id ref.PullID, a approvers, reviews []gate.Review) {
+	who := reviewers(reviews)
+	verdicts := make([]ref.Fact, len(who))
+	if a.known == ref.Yes && a.listed && len(a.teams) > 0 && slices.ContainsFunc(who, func(w string) bool { return !contains(a.users, w) }) {
+		members, err := c.teamMembers(ctx, id.Repo, a.teams)
+		c.unread(fmt.Sprintf("the teams that may approve %s", id), err)
+		a.users = append(slices.Clone(a.users), members...)
+		a.known = whole(err)
+	}
+	var group errgroup.Group
+	group.SetLimit(together)
+	for i, w := range who {
+		group.Go(func() error {
+			var err error
+			verdicts[i], err = c.eligible(ctx, id.Repo, a, w)
+			c.unread(fmt.Sprintf("whether %s may approve %s", w, id), err)
+			return nil
+		})
+	}
+	_ = group.Wait() // each has told of its own fault
+	for i := range reviews {
+		if n := slices.Index(who, reviews[i].Reviewer); n >= 0 {
+			reviews[i].Eligible = verdicts[n]
+		}
+	}
+}
+
+func (c *Client) eligible(ctx context.Context, repo ref.RepoID, a approvers, who string) (ref.Fact, error) {
+	if a.listed && contains(a.users, who) {
+		return ref.Yes, nil // even where a team could not be read
+	}
+	if a.known != ref.Yes {
+		return ref.Unknown, nil
+	}
+	if a.listed {
+		return ref.No, nil
+	}
+	client, err := c.sdk(ctx)
+	if err != nil {
+		return ref.Unknown, err
+	}
+	p, response, err := client.CollaboratorPermission(repo.Owner, repo.Name, who)
+	if err != nil {
+		return ref.Unknown, refused(response, err)
+	}
+	switch p.Permission {
+	case sdk.AccessModeWrite, sdk.AccessModeAdmin, sdk.AccessModeOwner:
+		return ref.Yes, nil
+	default:
+		return ref.No, nil
+	}
+}
+
+// teamMembers reads who is in the named teams. Gitea shows that only to members
+// of the organisation.
+func (c *Client) teamMembers(ctx context.Context, repo ref.RepoID, names []string) ([]string, error) {
+	var teams []sdk.Team
+	if _, err := c.get(ctx, repoPath(repo, "teams"), &teams); err != nil {
+		return nil, err
+	}
+	client, err := c.sdk(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var logins []string
+	for _, name := range names {
+		i := slices.IndexFunc(teams, func(t sdk.Team) bool { return strings.EqualFold(t.Name, name) })
+		if i < 0 {
+			return logins, fmt.Errorf("the team %q is not among those of %s", name, repo)
+		}
+		members, err := pages(func(o sdk.ListOptions) ([]*sdk.User, *sdk.Response, error) {
+			return client.ListTeamMembers(teams[i].ID, sdk.ListTeamMembersOptions{ListOptions: o})
+		})
+		if err != nil {
+			return logins, fmt.Errorf("the members of the team %q: %w", name, err)
+		}
+		for _, m := range members {
+			logins = append(logins, m.UserName)
+		}
+	}
+	return logins, nil
+}
+
+// reviewers are those whose word decides anything, each once.
+func reviewers(reviews []gate.Review) []string {
+	var logins []string
+	for _, r := range reviews {
+		decides := r.State == gate.ReviewApproved || r.State == gate.ReviewChangesRequested
+		if decides && r.Reviewer != "" && !slices.Contains(logins, r.Reviewer) {
+			logins = append(logins, r.Reviewer)
+		}
+	}
+	return logins
+}
+
+func contains(logins []string, who string) bool {
+	return slices.ContainsFunc(logins, func(l string) bool { return strings.EqualFold(l, who) })
+}
