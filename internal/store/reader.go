@@ -1,0 +1,269 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"slipway/deployer"
+	"slipway/internal/change"
+	"slipway/internal/reconcile"
+	"slipway/internal/ref"
+)
+
+// readTimeout bounds one read, whatever its caller allows.
+const readTimeout = 30 * time.Second
+
+// Reader reads a store and cannot write it. Its methods are safe for
+// concurrent use, and see everything that was committed before the call.
+type Reader struct {
+	db *sql.DB
+}
+
+// OpenReadOnly opens the store at path for commands that run beside it, with a
+// server on it or without. The store must exist with the present schema.
+func OpenReadOnly(ctx context.Context, path string) (*Reader, error) {
+	steps, err := migrations()
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	known, err := newest(steps)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	real, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(real)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	version, err := inspect(ctx, r.db, known, false)
+	if err == nil && version < known {
+		err = fmt.Errorf("the database has schema %d, this slipway reads %d: start slipway serve on it once", version, known)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), r.Close())
+	}
+	return r, nil
+}
+
+// Close ends reading.
+func (r *Reader) Close() error { return r.db.Close() }
+
+// Ping says whether the store can be read.
+func (r *Reader) Ping(ctx context.Context) error {
+	if _, _, err := r.Head(ctx); err != nil {
+		return fmt.Errorf("ping the store: %w", err)
+	}
+	return nil
+}
+
+// Change is the stored change; found is false for one never seen.
+func (r *Reader) Change(ctx context.Context, id ref.PullID) (c change.Change, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rev int64
+	var d document
+	err = r.db.QueryRowContext(ctx, "SELECT rev, schema, document FROM changes WHERE repo = ? AND number = ?",
+		id.Repo.String(), id.Number).Scan(&rev, &d.schema, &d.text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return change.Change{}, false, nil
+	}
+	if err == nil {
+		c, err = decode[change.Change](d)
+	}
+	if err != nil {
+		return change.Change{}, false, fmt.Errorf("read change %s: %w", id, err)
+	}
+	c.Rev = rev
+	return c, true, nil
+}
+
+// Changes lists changes, newest number first, then by repository.
+func (r *Reader) Changes(ctx context.Context, f reconcile.Filter) ([]change.Change, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	where, args := conditions(f)
+	limit := -1
+	if f.Limit > 0 {
+		limit = f.Limit
+	}
+	rows, err := r.db.QueryContext(ctx,
+		"SELECT repo, number, rev, schema, document FROM changes"+where+" ORDER BY number DESC, repo LIMIT ?",
+		append(args, limit)...)
+	if err != nil {
+		return nil, fmt.Errorf("list changes: %w", err)
+	}
+	var list []change.Change
+	err = each(rows, func(rows *sql.Rows) error {
+		var repo string
+		var number, rev int64
+		var d document
+		if err := rows.Scan(&repo, &number, &rev, &d.schema, &d.text); err != nil {
+			return err
+		}
+		c, err := decode[change.Change](d)
+		if err != nil {
+			return fmt.Errorf("%s#%d: %w", repo, number, err)
+		}
+		c.Rev = rev
+		list = append(list, c)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list changes: %w", err)
+	}
+	return list, nil
+}
+
+// Target is the stored target, or a new one with that id.
+func (r *Reader) Target(ctx context.Context, id ref.TargetID) (deployer.Target, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var rev int64
+	var d document
+	err := r.db.QueryRowContext(ctx, "SELECT rev, schema, document FROM targets WHERE repo = ? AND environment = ?",
+		id.Repo.String(), id.Environment).Scan(&rev, &d.schema, &d.text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return deployer.Target{ID: id}, nil
+	}
+	var t deployer.Target
+	if err == nil {
+		t, err = decode[deployer.Target](d)
+	}
+	if err != nil {
+		return deployer.Target{}, fmt.Errorf("read target %s: %w", id, err)
+	}
+	t.Rev = rev
+	return t, nil
+}
+
+// Targets lists all stored targets, by repository and environment.
+func (r *Reader) Targets(ctx context.Context) ([]deployer.Target, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := r.db.QueryContext(ctx, "SELECT repo, environment, rev, schema, document FROM targets ORDER BY repo, environment")
+	if err != nil {
+		return nil, fmt.Errorf("list targets: %w", err)
+	}
+	var list []deployer.Target
+	err = each(rows, func(rows *sql.Rows) error {
+		var repo, environment string
+		var rev int64
+		var d document
+		if err := rows.Scan(&repo, &environment, &rev, &d.schema, &d.text); err != nil {
+			return err
+		}
+		t, err := decode[deployer.Target](d)
+		if err != nil {
+			return fmt.Errorf("%s/%s: %w", repo, environment, err)
+		}
+		t.Rev = rev
+		list = append(list, t)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list targets: %w", err)
+	}
+	return list, nil
+}
+
+// Releases lists the reserved versions of a branch, by position.
+func (r *Reader) Releases(ctx context.Context, b ref.BranchID) ([]reconcile.Release, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := r.db.QueryContext(ctx, "SELECT "+releaseColumns+" FROM releases WHERE repo = ? AND branch = ? ORDER BY position",
+		b.Repo.String(), b.Name)
+	if err != nil {
+		return nil, fmt.Errorf("list releases of %s: %w", b, err)
+	}
+	var list []reconcile.Release
+	err = each(rows, func(rows *sql.Rows) error {
+		one, err := scanRelease(rows, b.Repo)
+		list = append(list, one)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list releases of %s: %w", b, err)
+	}
+	return list, nil
+}
+
+// Reviews maps the reviews of a pull request to the head observed with each.
+func (r *Reader) Reviews(ctx context.Context, id ref.PullID) (map[int64]ref.SHA, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := r.db.QueryContext(ctx, "SELECT id, head FROM reviews WHERE repo = ? AND number = ?", id.Repo.String(), id.Number)
+	if err != nil {
+		return nil, fmt.Errorf("read reviews of %s: %w", id, err)
+	}
+	seen := map[int64]ref.SHA{}
+	err = each(rows, func(rows *sql.Rows) error {
+		var review int64
+		var head string
+		err := rows.Scan(&review, &head)
+		seen[review] = ref.SHA(head)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read reviews of %s: %w", id, err)
+	}
+	return seen, nil
+}
+
+// Snapshot is the judged snapshot with that hash; found is false without one.
+func (r *Reader) Snapshot(ctx context.Context, hash string) (body []byte, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	err = r.db.QueryRowContext(ctx, "SELECT body FROM snapshots WHERE hash = ?", hash).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read snapshot %s: %w", hash, err)
+	}
+	return body, true, nil
+}
+
+func newReader(path string) (*Reader, error) {
+	db, err := readable(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := max(4, runtime.GOMAXPROCS(0))
+	db.SetMaxOpenConns(pool)
+	db.SetMaxIdleConns(pool)
+	return &Reader{db: db}, nil
+}
+
+// conditions is the filter as SQL on the columns beside the documents.
+func conditions(f reconcile.Filter) (where string, args []any) {
+	var parts []string
+	add := func(part string, values ...any) {
+		parts = append(parts, part)
+		args = append(args, values...)
+	}
+	if !f.Repo.IsZero() {
+		add("repo = ?", f.Repo.String())
+	}
+	if f.Base != "" {
+		add("base = ?", f.Base)
+	}
+	if f.Unfinished {
+		add("outcome = ''")
+	}
+	if f.SHA != "" {
+		// The second part lets the partial index on merge commits be used.
+		add("(head = ? OR (merge_sha = ? AND merge_sha <> ''))", string(f.SHA), string(f.SHA))
+	}
+	if len(parts) == 0 {
+		return "", nil
+	}
+	return " WHERE " + strings.Join(parts, " AND "), args
+}

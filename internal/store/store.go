@@ -1,0 +1,170 @@
+// Package store keeps what cannot be observed in a SQLite database: changes,
+// targets, reserved releases, first observations of reviews, judged snapshots,
+// the queue of due keys, and the journal. It keeps and refuses; it decides
+// nothing, and no row of it ever crosses its boundary.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"slipway/internal/fault"
+	"slipway/internal/reconcile"
+)
+
+// Options say where a store is and what it works with.
+type Options struct {
+	// Path of the database file. Its directory must exist.
+	Path string
+	// Log is told of migrations; nil: nobody is.
+	Log *slog.Logger
+	// Now is the clock that a fence's lease is held against; nil: time.Now.
+	Now func() time.Time
+}
+
+// Store is the store of the one server that writes it. Its methods are safe
+// for concurrent use.
+type Store struct {
+	*Reader
+	group   *group
+	session *session // the group's
+	db      *sql.DB  // the session's
+	held    *os.File // the lock
+	now     func() time.Time
+}
+
+// Open opens the store, makes it if there is none, and brings its schema
+// forward. Only one server can have it open. A file that is damaged, is not
+// Slipway's or comes from a newer Slipway is refused and left as it is.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	steps, err := migrations()
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Path, err)
+	}
+	return open(ctx, o, steps)
+}
+
+// Close commits what waits, refuses whatever comes later, and lets go of the
+// file.
+func (s *Store) Close() error {
+	s.group.stop()
+	// The writer closes last, so that it empties the log into the database.
+	return errors.Join(s.Reader.Close(), s.session.close(), s.db.Close(), s.held.Close())
+}
+
+// Ping says whether the store can be read and its writer answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.Reader.Ping(ctx); err != nil {
+		return err
+	}
+	err := s.group.do(ctx, func(context.Context, *session) (bool, error) { return false, nil })
+	if err != nil {
+		return fmt.Errorf("ping the store's writer: %w", err)
+	}
+	return nil
+}
+
+// Accept makes keys due, durably once it has returned.
+func (s *Store) Accept(ctx context.Context, keys []reconcile.Due) error {
+	return s.Commit(ctx, reconcile.Write{Due: keys})
+}
+
+// Commit carries out the whole write in one transaction, or nothing of it. It
+// changes nothing in w: the caller's Rev is the one that was replaced.
+func (s *Store) Commit(ctx context.Context, w reconcile.Write) error {
+	p, err := prepare(w, s.now())
+	if err != nil {
+		return fault.AsPermanent(err)
+	}
+	return s.group.do(ctx, func(ctx context.Context, tx *session) (bool, error) {
+		return len(p.due) > 0, p.apply(ctx, tx, s.now())
+	})
+}
+
+func open(ctx context.Context, o Options, steps fs.FS) (_ *Store, err error) {
+	path, err := resolve(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	held, err := lock(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{held: held, now: o.Now}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open store %s: %w", path, err), s.discard())
+		}
+	}()
+	known, err := newest(steps)
+	if err != nil {
+		return nil, err
+	}
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	if err := look(ctx, path, known); err != nil {
+		return nil, err
+	}
+	if s.db, err = writable(path); err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, s.db, steps, logger(o.Log)); err != nil {
+		return nil, explain(err)
+	}
+	if s.Reader, err = newReader(path); err != nil {
+		return nil, err
+	}
+	if s.session, err = newSession(ctx, s.db); err != nil {
+		return nil, err
+	}
+	s.group = startGroup(s.session)
+	return s, nil
+}
+
+// discard closes what was opened before opening failed.
+func (s *Store) discard() error {
+	var faults []error
+	if s.Reader != nil {
+		faults = append(faults, s.Reader.Close())
+	}
+	if s.db != nil {
+		faults = append(faults, s.db.Close())
+	}
+	return errors.Join(append(faults, s.held.Close())...)
+}
+
+// look refuses a file that must not be written, through a connection that
+// cannot write. Only where an interrupted write must first be taken back does
+// it look through one that can.
+func look(ctx context.Context, path string, known int64) error {
+	db, err := readable(path)
+	if err != nil {
+		return err
+	}
+	_, err = inspect(ctx, db, known, true)
+	if err = errors.Join(err, db.Close()); !errors.Is(err, errInterrupted) {
+		return err
+	}
+	if db, err = writable(path); err != nil {
+		return err
+	}
+	_, err = inspect(ctx, db, known, true)
+	return errors.Join(err, db.Close())
+}
+
+func logger(log *slog.Logger) *slog.Logger {
+	if log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return log
+}
