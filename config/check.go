@@ -1,0 +1,168 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/Masterminds/semver/v3"
+
+	"slipway/gate"
+	"slipway/internal/ref"
+)
+
+var (
+	labelPattern    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	loginPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	eventPattern    = regexp.MustCompile(`^[a-z][a-z_]{0,49}$`)
+	hostPattern     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
+	imagePattern    = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	packagePattern  = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
+	answerPattern   = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
+)
+
+// matches asks for a pattern that want describes.
+func matches(pattern *regexp.Regexp, want string) check {
+	return func(s string) string {
+		if pattern.MatchString(s) {
+			return ""
+		}
+		return fmt.Sprintf("%q is not %s", s, want)
+	}
+}
+
+func label(s string) string {
+	return matches(labelPattern, "a DNS label (lower-case letters, digits and -, at most 63)")(s)
+}
+
+func login(s string) string { return matches(loginPattern, "a login")(s) }
+
+func event(s string) string {
+	return matches(eventPattern, "a workflow event such as pull_request")(s)
+}
+
+// context accepts what can be compared exactly.
+func context(s string) string {
+	switch {
+	case s == gate.StatusContext:
+		return fmt.Sprintf("%q is Slipway's own status and cannot be required", s)
+	case strings.ContainsAny(s, "*?"):
+		return fmt.Sprintf("%q has a wildcard; a context is compared exactly", s)
+	case len(s) > 255:
+		return "is longer than 255 bytes"
+	}
+	return ""
+}
+
+// inside accepts a path that stays in the repository.
+func inside(s string) string {
+	clean := strings.TrimPrefix(s, "./")
+	switch {
+	case path.IsAbs(s) || strings.Contains(s, `\`) || slices.Contains(strings.Split(s, "/"), ".."):
+		return fmt.Sprintf("%q must be a path inside the repository", s)
+	case strings.HasPrefix(s, "-"):
+		return fmt.Sprintf("%q must not start with -", s)
+	case clean != "" && path.Clean(clean) != clean:
+		return fmt.Sprintf("%q is written more simply %q", s, path.Clean(s))
+	}
+	return ""
+}
+
+func workflowFile(s string) string {
+	if ext := path.Ext(s); ext != ".yml" && ext != ".yaml" {
+		return fmt.Sprintf("%q is no workflow file (.yml or .yaml)", s)
+	}
+	return ""
+}
+
+func mainPackage(s string) string {
+	if !packagePattern.MatchString(s) || strings.Contains(s, "...") {
+		return fmt.Sprintf("%q is not the path of one Go package", s)
+	}
+	return ""
+}
+
+// address accepts http and https with a host. It never repeats the text, which
+// may hold a password.
+func address(s string) string {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return "is not an address that starts with http:// or https:// and names a host"
+	case u.User != nil:
+		return "must not hold a user or a password"
+	case u.Port() != "" && !portNumber(u.Port(), 1):
+		return "has no valid port"
+	case u.Fragment != "":
+		return "must not have a fragment (#)"
+	}
+	return ""
+}
+
+// baseAddress accepts an address that paths can be added to.
+func baseAddress(s string) string {
+	if u, err := url.Parse(s); err == nil && (u.RawQuery != "" || u.ForceQuery) {
+		return "must not have a query (?)"
+	}
+	return address(s)
+}
+
+func listenAddress(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || !portNumber(port, 0) || host != "" && net.ParseIP(host) == nil && !hostPattern.MatchString(host) {
+		return fmt.Sprintf("%q is not HOST:PORT", s)
+	}
+	return ""
+}
+
+func registryHost(s string) string {
+	_, port, found := strings.Cut(s, ":")
+	if !hostPattern.MatchString(s) || found && !portNumber(port, 1) {
+		return "is not HOST or HOST:PORT, without a scheme or path"
+	}
+	return ""
+}
+
+func probePath(s string) string {
+	if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, `\#? `) || slices.Contains(strings.Split(s, "/"), "..") {
+		return fmt.Sprintf("%q is not a path such as /version", s)
+	}
+	return ""
+}
+
+func version(s string) string {
+	v, err := semver.StrictNewVersion(s)
+	if err != nil || v.Prerelease() != "" || v.Metadata() != "" {
+		return fmt.Sprintf("%q is not a version such as 0.1.0, without a prefix", s)
+	}
+	return ""
+}
+
+func tagPrefix(s string) string {
+	if _, err := ref.ParseTag(s + "0.1.0"); err != nil {
+		return fmt.Sprintf("%q cannot start a git tag and an image tag", s)
+	}
+	if last := s[len(s)-1]; last >= '0' && last <= '9' {
+		return fmt.Sprintf("%q ends in a digit, which would run into the version", s)
+	}
+	return ""
+}
+
+func platform(s string) string {
+	known := []string{"linux/386", "linux/amd64", "linux/arm", "linux/arm64", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
+	if slices.Contains(known, s) {
+		return ""
+	}
+	return fmt.Sprintf("%q is no platform%s", s, meant(s, known))
+}
+
+func portNumber(s string, least int) bool {
+	n, err := strconv.Atoi(s)
+	return err == nil && n >= least && n <= 65535
+}

@@ -1,0 +1,48 @@
+package config
+
+import (
+	"time"
+
+	"slipway/deployer"
+	"slipway/gate"
+	"slipway/internal/change"
+)
+
+// What stands where a file says nothing. Nothing else in the package fills
+// anything in, but for two that follow from other keys: a repository's image,
+// and a check's event.
+
+func serverDefaults() Server {
+	return Server{
+		Listen: "127.0.0.1:8480",
+		Resync: Resync{Active: 30 * time.Second, Idle: 5 * time.Minute},
+	}
+}
+
+func policyDefaults() change.Plan {
+	return change.Plan{
+		Gate:    gate.Policy{Approvals: gate.MinApprovals, HoldLabels: []string{"hold"}},
+		Merge:   change.MergePlan{Method: "squash", Unjudged: "hold"},
+		Release: change.ReleasePlan{Prefix: "v", First: "0.1.0", Major: "release/major", Minor: "release/minor", Patch: "release/patch"},
+		Build:   change.BuildPlan{Main: ".", Platform: "linux/amd64"},
+		Deploy: deployer.Spec{
+			Environment: "production",
+			Deadline:    5 * time.Minute,
+			Health:      deployer.Health{Field: "revision"},
+		},
+		Deadlines: change.Deadlines{
+			Review:      24 * time.Hour,
+			Merge:       15 * time.Minute,
+			PostMergeCI: 30 * time.Minute,
+			Image:       15 * time.Minute,
+			Rollout:     10 * time.Minute,
+			Health:      5 * time.Minute,
+		},
+	}
+}
+
+const (
+	defaultProbePath = "/" // where a port is probed
+	gateEvent        = "pull_request"
+	postMergeEvent   = "push"
+)

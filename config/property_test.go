@@ -1,0 +1,117 @@
+package config_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"slipway/config"
+	"slipway/gate"
+	"slipway/internal/ref"
+)
+
+// satisfying is a pull request on which everything that a policy may ask for
+// is there.
+func satisfying(p gate.Policy) gate.Snapshot {
+	head := ref.SHA(strings.Repeat("a", 40))
+	s := gate.Snapshot{
+		Pull:        gate.PullRequest{Author: "author", Head: head, Open: ref.Yes, Merged: ref.No, Draft: ref.No, Mergeable: ref.Yes},
+		Commits:     []gate.Commit{{SHA: head, Author: "author", Committer: "author"}},
+		CommitsRead: ref.Yes, ReviewsRead: ref.Yes, WorkflowsChanged: ref.No,
+		Checks: gate.Checks{SHA: head, StatusesRead: ref.Yes, JobsRead: ref.Yes},
+	}
+	for i, c := range p.Checks {
+		s.Checks.Statuses = append(s.Checks.Statuses, gate.Status{ID: int64(i), Context: c.Context, Creator: c.Creator, State: gate.StateSuccess})
+		s.Checks.Jobs = append(s.Checks.Jobs, gate.Job{RunID: int64(i), Workflow: c.Workflow, Name: c.Job, Event: c.Event, Head: head, State: gate.StateSuccess})
+	}
+	for i := range max(p.Approvals, 0) {
+		s.Reviews = append(s.Reviews, gate.Review{
+			ID: int64(i), Reviewer: fmt.Sprintf("reviewer-%d", i), State: gate.ReviewApproved,
+			Commit: head, ObservedHead: head, Official: ref.Yes, Eligible: ref.Yes,
+		})
+	}
+	return s
+}
+
+func merges(p gate.Policy) bool {
+	p.Bot = "slipway-bot"
+	return gate.Evaluate(satisfying(p), p, time.Time{}).Outcome == gate.Merge
+}
+
+// damaged is a good policy file after some edits that nobody meant.
+func damaged(t *rapid.T) []byte {
+	lines := strings.SplitAfter(minimal, "\n")
+	if rapid.Bool().Draw(t, "long") {
+		lines = strings.SplitAfter(minimal+"merge: {method: squash}\nrelease: {labels: {major: a}}\ndeadlines: {review: 1h}\n", "\n")
+	}
+	for range rapid.IntRange(0, 3).Draw(t, "edits") {
+		i := rapid.IntRange(0, len(lines)-1).Draw(t, "line")
+		switch rapid.IntRange(0, 4).Draw(t, "edit") {
+		case 0:
+			lines = slices.Delete(lines, i, i+1)
+		case 1:
+			lines = slices.Insert(lines, i, lines[rapid.IntRange(0, len(lines)-1).Draw(t, "copied")])
+		case 2:
+			at := rapid.IntRange(0, len(lines[i])).Draw(t, "at")
+			lines[i] = lines[i][:at] + rapid.StringOfN(rapid.RuneFrom([]rune(":-[]{}&*!|>'\"%@# \n\tax1\x00é")), 1, 4, -1).Draw(t, "put") + lines[i][at:]
+		case 3:
+			at := rapid.IntRange(0, len(lines[i])).Draw(t, "from")
+			lines[i] = lines[i][:at] + lines[i][min(len(lines[i]), at+rapid.IntRange(1, 8).Draw(t, "cut")):]
+		case 4:
+			lines[i] = rapid.String().Draw(t, "any") + "\n"
+		}
+		if len(lines) == 0 {
+			break
+		}
+	}
+	return []byte(strings.Join(lines, ""))
+}
+
+func TestAFaultyPolicyNeverMerges(t *testing.T) {
+	good, bad := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		data := damaged(t)
+		plan, faults := config.ParsePolicy(config.PolicyFile, data)
+		if len(plan.Faults) != len(faults) || len(plan.Gate.Faults) != len(faults) {
+			t.Fatalf("%d faults, of which the plan has %d and its gate %d", len(faults), len(plan.Faults), len(plan.Gate.Faults))
+		}
+		if merges(plan.Gate) != (len(faults) == 0) {
+			t.Fatalf("faults %q, and yet it merges: %v\n%s", faults, merges(plan.Gate), data)
+		}
+		lines := strings.Count(string(data), "\n") + 1
+		for i, f := range faults {
+			if f.Line < 0 || f.Line > lines || f.Message == "" {
+				t.Fatalf("fault %+v in a file of %d lines", f, lines)
+			}
+			if i > 0 && faults[i-1].Line > f.Line {
+				t.Fatalf("faults out of order: %q", faults)
+			}
+		}
+		if len(faults) > 0 {
+			bad++
+			return
+		}
+		good++
+		if len(plan.Gate.Checks) == 0 || len(plan.PostMerge) == 0 || plan.Gate.Approvals < 2 {
+			t.Fatalf("a policy without faults that asks for too little: %+v", plan)
+		}
+	})
+	if good == 0 || bad == 0 {
+		t.Fatalf("%d good and %d bad files: one kind was not tried", good, bad)
+	}
+}
+
+func FuzzParsePolicy(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte("a: &a [*a]\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		plan, faults := config.ParsePolicy(config.PolicyFile, data)
+		if merges(plan.Gate) != (len(faults) == 0) {
+			t.Fatalf("faults %q, and yet it merges: %v", faults, merges(plan.Gate))
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"slipway/internal/change"
+	"slipway/internal/ref"
+)
+
+// Server is what slipway.yaml says.
+type Server struct {
+	Listen string // HOST:PORT
+	// ExternalURL is where people reach this server, without a slash at the end;
+	// "" when nobody said.
+	ExternalURL string
+	Store       Store
+	Resync      Resync
+	Tokens      []Token
+	Forges      []Forge
+	Registries  []Registry
+	Clusters    []Cluster
+	// People are the logins of persons; everybody else may be an agent.
+	People       []string
+	Build        Build
+	Repositories []Repository
+}
+
+// Store says where the state is kept.
+type Store struct{ Path string } // a directory
+
+// Resync is how often everything unfinished is looked at without being asked:
+// what is active, and the rest.
+type Resync struct{ Active, Idle time.Duration }
+
+// Role is what the holder of a token may do.
+type Role string
+
+// The roles.
+const (
+	RoleOperator Role = "operator" // everything
+	RoleReader   Role = "reader"   // read
+)
+
+// Token lets a command use the API, under a name for the journal.
+type Token struct {
+	Name   string
+	Role   Role
+	Secret Secret
+}
+
+// Forge is one repository host and Slipway's account there.
+type Forge struct {
+	Name          string
+	Kind          string // gitea
+	URL           string // without a slash at the end
+	Login         string
+	Token         Secret
+	WebhookSecret Secret
+}
+
+// Registry is one image registry. Username is "" for one without accounts.
+type Registry struct {
+	Name     string
+	Host     string // HOST or HOST:PORT
+	Insecure bool   // plain HTTP
+	Username string
+	Password Secret
+}
+
+// Cluster is one Kubernetes cluster: a kubeconfig file, or the one this server
+// runs in.
+type Cluster struct {
+	Name       string
+	Kubeconfig string
+	InCluster  bool
+	Simulated  bool // its nodes are fake: nothing runs, nobody answers
+}
+
+// Build is the environment of image builds. "" leaves the Go tool's default.
+type Build struct {
+	GoProxy    string
+	GoSumDB    string
+	GoPrivate  string
+	GoCache    string // a directory
+	GoModCache string // a directory
+}
+
+// Repository is one repository that Slipway looks after.
+type Repository struct {
+	Repo     ref.RepoID
+	Forge    string
+	Registry string
+	Image    string // in the registry, without host and tag
+	// Namespaces are those it may deploy to, by cluster.
+	Namespaces map[string][]string
+}
+
+// LoadServer reads the server's file and the secrets it names, from the
+// environment and from files. Paths in it are relative to its own directory.
+// With faults, the server is not to be used.
+func LoadServer(path string) (Server, []Fault) {
+	data, err := readLimited(path, maxFile+1)
+	if err != nil {
+		return Server{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
+	}
+	return parseServer(path, data, os.LookupEnv)
+}
+
+// Bind completes a repository's plan with what only the server knows: who
+// Slipway and the people are, and whether the plan may deploy where it says. A
+// namespace that was not granted is a fault of the plan.
+func (s Server) Bind(r Repository, p change.Plan) change.Plan {
+	forge, found := s.Forge(r.Forge)
+	if !found {
+		return faulty(p, []Fault{{File: PolicyFile, Message: fmt.Sprintf("the server has no forge %q for %s", r.Forge, r.Repo)}})
+	}
+	p.Gate.Bot = forge.Login
+	p.Gate.People = slices.Clone(s.People)
+	if d := p.Deploy; len(p.Faults) == 0 && !slices.Contains(r.Namespaces[d.Cluster], d.Namespace) {
+		message := fmt.Sprintf("deploy: %s may not deploy to namespace %s of cluster %s%s", r.Repo, d.Namespace, d.Cluster, granted(r))
+		return faulty(p, []Fault{{File: PolicyFile, Message: message}})
+	}
+	return p
+}
+
+// Forge is the forge of that name.
+func (s Server) Forge(name string) (Forge, bool) {
+	return find(s.Forges, func(f Forge) bool { return f.Name == name })
+}
+
+// Registry is the registry of that name.
+func (s Server) Registry(name string) (Registry, bool) {
+	return find(s.Registries, func(r Registry) bool { return r.Name == name })
+}
+
+// Cluster is the cluster of that name.
+func (s Server) Cluster(name string) (Cluster, bool) {
+	return find(s.Clusters, func(c Cluster) bool { return c.Name == name })
+}
+
+// Repository is the entry for a repository, in whatever case it is written.
+func (s Server) Repository(id ref.RepoID) (Repository, bool) {
+	return find(s.Repositories, func(r Repository) bool { return strings.EqualFold(r.Repo.String(), id.String()) })
+}
+
+// Authorize is the token that was presented; found is false for none.
+func (s Server) Authorize(presented string) (t Token, found bool) {
+	return find(s.Tokens, func(t Token) bool { return t.Secret.Matches(presented) })
+}
+
+func find[T any](list []T, is func(T) bool) (T, bool) {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], true
+	}
+	var none T
+	return none, false
+}
+
+func granted(r Repository) string {
+	var all []string
+	for cluster, namespaces := range r.Namespaces {
+		for _, n := range namespaces {
+			all = append(all, cluster+"/"+n)
+		}
+	}
+	slices.Sort(all)
+	return "; the server allows " + strings.Join(all, ", ")
+}
+
+// readLimited reads at most limit bytes of a file.
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(filepath.Clean(path))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// why is the cause of a failed read, without the path, which is said already.
+func why(err error) string {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err.Error()
+	}
+	return err.Error()
+}
