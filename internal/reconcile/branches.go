@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +50,11 @@ func (e *Engine) lookBranch(ctx context.Context, claim Claim, b ref.BranchID) (t
 		return time.Time{}, fmt.Errorf("fetch %s: %w", b.Repo, err)
 	}
 	line, err := e.Git.FirstParent(ctx, b.Repo, cursor, tip)
+	if fault.KindOf(err) == fault.Permanent {
+		e.Log.Error("the branch was rewritten", "branch", b, "from", cursor, "to", tip)
+		w.Journal = entries(e.Now(), "branch.rewritten", b.String(), string(tip), err.Error())
+		line, err = e.survivors(ctx, b, waiting, tip)
+	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("commits of %s: %w", b, err)
 	}
@@ -72,6 +78,24 @@ func (e *Engine) lookBranch(ctx context.Context, claim Claim, b ref.BranchID) (t
 		return e.Now().Add(time.Second), nil // a merge of ours is on its way, and will be the first
 	}
 	return idle, e.Store.Commit(ctx, w)
+}
+
+// survivors are the merges without a version that a rewritten branch still
+// contains, in the order they were merged. The rest of it is not looked at:
+// that it was rewritten has been told.
+func (e *Engine) survivors(ctx context.Context, b ref.BranchID, waiting map[ref.SHA]change.Change, tip ref.SHA) ([]Commit, error) {
+	var out []Commit
+	for sha := range waiting {
+		contained, err := e.Git.Contains(ctx, b.Repo, tip, sha)
+		if err != nil {
+			return nil, err
+		}
+		if contained {
+			out = append(out, Commit{SHA: sha, At: waiting[sha].MergedAt})
+		}
+	}
+	slices.SortFunc(out, func(x, y Commit) int { return x.At.Compare(y.At) })
+	return out, nil
 }
 
 // stranger deals with a commit that is no known merge of ours without a
@@ -164,15 +188,9 @@ func (e *Engine) version(ctx context.Context, repo Repository, plan change.Plan,
 	if labelled || last == "" {
 		return change.NextVersion(last, plan.Release.First, level)
 	}
-	commits, err := e.Git.FirstParent(ctx, repo.ID, before, c.MergeSHA)
-	if before != "" {
-		commits, err = e.Git.Between(ctx, repo.ID, before, c.MergeSHA)
-	}
+	commits, err := e.news(ctx, repo.ID, before, c.MergeSHA)
 	if err != nil {
 		return "", err
-	}
-	if before == "" && len(commits) > 0 {
-		commits = commits[len(commits)-1:] // the first one Slipway makes: this merge alone
 	}
 	for _, commit := range commits {
 		level = max(level, commitLevel(commit))

@@ -145,15 +145,12 @@ func (e *Engine) plan(ctx context.Context, repo Repository, branch string, at re
 	switch {
 	case err != nil && fault.KindOf(err) == fault.Permanent:
 		plan = change.Plan{Faults: []string{fmt.Sprintf("%s: %v", where, err)}}
+		plan.Gate.Faults = plan.Faults
 	case err != nil:
 		return change.Plan{}, fmt.Errorf("read %s: %w", where, err)
-	case !found:
-		plan = change.Plan{Faults: []string{where + ": there is no policy file on the base branch"}}
 	default:
-		plan = e.ParsePolicy(where, data)
+		plan = e.Policy(repo.ID, where, data, found)
 	}
-	plan.Gate.Faults = plan.Faults
-	plan.Gate.People, plan.Gate.Bot = e.People, repo.Bot
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.plans) > 1000 {

@@ -23,11 +23,10 @@ type Config struct {
 	Clusters map[string]Cluster
 	// Repositories are those that Slipway serves; hints about others are ignored.
 	Repositories []Repository
-	// ParsePolicy turns a policy file into a plan; what is wrong with it stands
-	// in Plan.Faults. where is for people: acme/app@main:.slipway.yaml.
-	ParsePolicy func(where string, data []byte) change.Plan
-	// People are the logins of persons, for the gate.
-	People []string
+	// Policy turns a repository's policy file into a plan; what is wrong with it,
+	// or that there is none (found is false), stands in Plan.Faults. where is for
+	// people: acme/app@main:.slipway.yaml.
+	Policy func(repo ref.RepoID, where string, data []byte, found bool) change.Plan
 	Now    func() time.Time
 	Log    *slog.Logger
 	Meter  Meter

@@ -183,14 +183,18 @@ func (e *Engine) commitsOf(ctx context.Context, repo Repository, c change.Change
 			before = r.Merge
 		}
 	}
-	if before == "" { // the first release: this merge alone, not all of history
-		commits, err := e.Git.FirstParent(ctx, c.ID.Repo, "", c.MergeSHA)
-		if err != nil || len(commits) == 0 {
-			return nil, err
-		}
-		return commits[len(commits)-1:], nil
+	return e.news(ctx, c.ID.Repo, before, c.MergeSHA)
+}
+
+// news are the commits that a merge brings since the release before it. The
+// first release has none before it, and tells of the merge alone: the history
+// from before Slipway was released by others.
+func (e *Engine) news(ctx context.Context, repo ref.RepoID, before, merge ref.SHA) ([]Commit, error) {
+	if before != "" {
+		return e.Git.Between(ctx, repo, before, merge)
 	}
-	return e.Git.Between(ctx, c.ID.Repo, before, c.MergeSHA)
+	commit, err := e.Git.Commit(ctx, repo, merge)
+	return []Commit{commit}, err
 }
 
 func (e *Engine) buildOf(repo Repository, c change.Change, p change.Plan) Build {

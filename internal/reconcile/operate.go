@@ -75,12 +75,13 @@ func (e *Engine) TakeOver(ctx context.Context, id ref.TargetID, by Person) error
 		return err
 	}
 	return e.order(ctx, id, by, "order.takeover", found.Image, func(t deployer.Target) (deployer.Target, error) {
-		if t.TakenOver != nil {
-			return t, fault.AsPermanent(fmt.Errorf("%s was taken over by %s already", id, t.TakenOver.By))
+		next, err := t.WithConsent(by.Name, e.Now())
+		if err != nil {
+			return t, err
 		}
-		t.Branch, t.Spec = e.repos[id.Repo].Branch, spec
-		t.Consent = &deployer.TakeOver{By: by.Name, At: e.Now(), Image: found.Image, Owner: found.Owner}
-		return t, nil
+		next.Branch, next.Spec = e.repos[id.Repo].Branch, spec
+		next.Consent.Image, next.Consent.Owner = found.Image, found.Owner
+		return next, nil
 	})
 }
 

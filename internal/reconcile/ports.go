@@ -100,8 +100,11 @@ type Git interface {
 	// Fetch brings the mirror up to date with the forge.
 	Fetch(ctx context.Context, repo ref.RepoID) error
 	// FirstParent lists the commits of a branch line after from, up to and with
-	// to, oldest first; from "" means from the root.
+	// to, oldest first; from "" means from the root. A line that no longer holds
+	// from is fault.Permanent.
 	FirstParent(ctx context.Context, repo ref.RepoID, from, to ref.SHA) ([]Commit, error)
+	// Commit reads one commit.
+	Commit(ctx context.Context, repo ref.RepoID, sha ref.SHA) (Commit, error)
 	// Contains says whether descendant contains ancestor.
 	Contains(ctx context.Context, repo ref.RepoID, descendant, ancestor ref.SHA) (bool, error)
 	// Between lists all commits in to that are not in from, oldest first.
@@ -161,6 +164,9 @@ type Cluster interface {
 	// TakeOver makes Slipway the owner of the image field, as it stands, by
 	// force, and says what and who it was before.
 	TakeOver(ctx context.Context, s deployer.Spec) (image, owner string, err error)
+	// Check says what is wrong with the way to the cluster and with Slipway's
+	// rights there: a sentence for each fault.
+	Check(ctx context.Context, specs []deployer.Spec) []string
 }
 
 // Store keeps what cannot be observed.

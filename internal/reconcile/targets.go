@@ -32,7 +32,7 @@ func (e *Engine) lookTarget(ctx context.Context, claim Claim, id ref.TargetID) (
 		return time.Time{}, fmt.Errorf("observe %s: %w", id, err)
 	}
 	spec := specOf(old, ready)
-	if old.Consent != nil && old.TakenOver == nil && o.Read == ref.Yes {
+	if old.Consent != nil && o.Read == ref.Yes {
 		return e.takeOver(ctx, claim, old, spec)
 	}
 	now := e.Now()
@@ -78,11 +78,13 @@ func (e *Engine) observeTarget(ctx context.Context, repo Repository, t deployer.
 	}
 	spec := specOf(t, ready)
 	o := e.observeCluster(ctx, repo, t, spec)
+	running := t.Running(ready)
 	for _, r := range ready {
-		if t.Current != nil && r.Position <= t.Current.Release.Position {
-			continue // what runs is newer, or is this
+		if r.Position < running.Position {
+			o.Releases = append(o.Releases, deployer.Candidate{Release: r}) // behind what runs: never chosen, so not asked about
+			continue
 		}
-		c, err := e.candidate(ctx, repo, t, r)
+		c, err := e.candidate(ctx, repo, t, r, running)
 		if err != nil {
 			return o, nil, err
 		}
@@ -108,12 +110,12 @@ func (e *Engine) observeCluster(ctx context.Context, repo Repository, t deployer
 }
 
 // candidate relates a release to what runs and to what is barred.
-func (e *Engine) candidate(ctx context.Context, repo Repository, t deployer.Target, r deployer.Release) (deployer.Candidate, error) {
+func (e *Engine) candidate(ctx context.Context, repo Repository, t deployer.Target, r, running deployer.Release) (deployer.Candidate, error) {
 	c := deployer.Candidate{Release: r, BarredRead: ref.Yes}
-	if t.Current != nil && t.Current.Release.Merge != "" {
-		contains, err := e.Git.Contains(ctx, repo.ID, r.Merge, t.Current.Release.Merge)
+	if running.Merge != "" {
+		contains, err := e.Git.Contains(ctx, repo.ID, r.Merge, running.Merge)
 		if err != nil {
-			return c, fmt.Errorf("whether %s contains %s: %w", r.Version, t.Current.Release.Version, err)
+			return c, fmt.Errorf("whether %s contains %s: %w", r.Version, running.Version, err)
 		}
 		c.Descends = ref.Known(contains)
 	}
@@ -215,13 +217,14 @@ func (e *Engine) takeOver(ctx context.Context, claim Claim, t deployer.Target, s
 	if err != nil {
 		return time.Time{}, fmt.Errorf("take over %s: %w", t.ID, err)
 	}
-	taken := *t.Consent
-	if taken.Image == "" {
-		taken.Image, taken.Owner = image, owner
+	if t.Consent.Image != "" {
+		image, owner = t.Consent.Image, t.Consent.Owner // as the person saw it; after a crash the field is ours already
 	}
-	next := t
-	next.TakenOver, next.Consent = &taken, nil
-	entry := journal.Entry{At: e.Now(), Actor: taken.By, Action: "deploy.takeover", Subject: t.ID.String(), Identity: taken.Image, Reason: "the image field was owned by " + taken.Owner}
+	next, err := t.WithTakeOver(image, owner, e.Now())
+	if err != nil {
+		return time.Time{}, fault.AsPermanent(err)
+	}
+	entry := journal.Entry{At: e.Now(), Actor: t.Consent.By, Action: "deploy.takeover", Subject: t.ID.String(), Identity: image, Reason: "the image field was owned by " + owner}
 	return e.Now(), e.Store.Commit(ctx, Write{Fence: &claim, Target: &next, Journal: []journal.Entry{entry}})
 }
 

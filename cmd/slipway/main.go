@@ -1,0 +1,93 @@
+// Command slipway takes changes from an open pull request to healthy pods. It
+// wires the packages together and decides nothing itself.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// The exit codes of every command.
+const (
+	exitDone    = 0
+	exitRefused = 1 // refused, or not so
+	exitUsage   = 2 // bad usage or bad configuration
+)
+
+// usageError is bad usage or bad configuration.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// silentError carries an exit code for what was said already.
+type silentError struct{ code int }
+
+func (silentError) Error() string { return "" }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:]))
+}
+
+func run(ctx context.Context, args []string) int {
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var silent silentError
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &silent):
+		return silent.code
+	}
+	fmt.Fprintln(os.Stderr, "slipway: "+err.Error())
+	if errors.As(err, &usage) {
+		return exitUsage
+	}
+	return exitRefused
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "slipway",
+		Short:         "From an open pull request to healthy pods, with nobody clicking",
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("there is no command %q: `slipway --help` lists them", args[0])}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w: `%s --help` shows the usage", err, cmd.CommandPath())}
+	})
+	from := &source{}
+	from.flags(root)
+	root.AddCommand(newServe(), newDemo(), newDoctor(from), newChanges(from), newExplain(from), newDeploy(from), newJournal(from))
+	return root
+}
+
+// exactly wants that many arguments, and says what they are.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) != n {
+			return usageError{fmt.Errorf("%s wants %s: `%s --help` shows an example", cmd.CommandPath(), what, cmd.CommandPath())}
+		}
+		return nil
+	}
+}

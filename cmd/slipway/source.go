@@ -1,0 +1,87 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"slipway/config"
+	"slipway/internal/server"
+	"slipway/internal/store"
+)
+
+// source is where a command reads from: a server, or the store beside it.
+type source struct {
+	server string
+	config string
+	json   bool
+}
+
+func (s *source) flags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&s.server, "server", os.Getenv("SLIPWAY_SERVER"), "address of the server; the token is taken from SLIPWAY_TOKEN (env SLIPWAY_SERVER)")
+	f.StringVar(&s.config, "config", "", "slipway.yaml of a server on this machine, to read its store without it")
+	f.BoolVar(&s.json, "json", false, "print JSON")
+}
+
+// client is the server's, for what only a server can do.
+func (s *source) client() (*server.Client, error) {
+	if s.server == "" {
+		return nil, usageError{errors.New("no server: give --server ADDRESS or set SLIPWAY_SERVER, and the token in SLIPWAY_TOKEN")}
+	}
+	c, err := server.NewClient(s.server, os.Getenv("SLIPWAY_TOKEN"))
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return c, nil
+}
+
+// reader is the server, or the store beside it, read-only.
+func (s *source) reader(cmd *cobra.Command) (server.Reader, func(), error) {
+	if s.server != "" || s.config == "" {
+		c, err := s.client()
+		if err != nil {
+			return nil, nil, usageError{errors.New("nothing to read from: give --server ADDRESS (or SLIPWAY_SERVER), or --config slipway.yaml beside the store")}
+		}
+		return c, func() {}, nil
+	}
+	conf, err := loadServer(s.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := store.OpenReadOnly(cmd.Context(), databaseOf(conf))
+	if err != nil {
+		return nil, nil, err
+	}
+	return st, func() { closeOrTell(st) }, nil
+}
+
+func closeOrTell(c io.Closer) {
+	if err := c.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, "slipway: close:", err)
+	}
+}
+
+// loadServer reads slipway.yaml; every fault is in the error.
+func loadServer(path string) (config.Server, error) {
+	conf, faults := config.LoadServer(path)
+	if len(faults) == 0 {
+		return conf, nil
+	}
+	lines := make([]error, 0, len(faults)+1)
+	lines = append(lines, fmt.Errorf("%s has %d fault(s):", path, len(faults)))
+	for _, f := range faults {
+		lines = append(lines, errors.New(f.String()))
+	}
+	return conf, usageError{errors.Join(lines...)}
+}
+
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

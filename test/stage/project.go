@@ -1,0 +1,258 @@
+package stage
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	sdk "code.gitea.io/sdk/gitea"
+
+	"slipway/internal/change"
+	"slipway/internal/image"
+	"slipway/internal/reconcile"
+	"slipway/internal/ref"
+	"slipway/test/servers/gitea"
+)
+
+//go:embed all:app
+var appFiles embed.FS
+
+// Project is one repository with its service.
+type Project struct {
+	Name string
+	// Before is the image that ran before Slipway.
+	Before string
+	stage  *Stage
+	work   string // the author's checkout
+}
+
+// Check is the context of the project's check on pull requests.
+const Check = "ci / test (pull_request)"
+
+// NewProject makes the repository with the small service in it, protects its
+// branch and its version tags, and runs the service from an image of its own.
+func (s *Stage) NewProject(ctx context.Context, name string) (*Project, error) {
+	p := &Project{Name: name, stage: s, work: s.path("work/" + name)}
+	for _, step := range []func(context.Context) error{p.repository, p.rights, p.deployment} {
+		if err := step(ctx); err != nil {
+			return nil, fmt.Errorf("project %s: %w", name, err)
+		}
+	}
+	return p, nil
+}
+
+// ID is the project's repository.
+func (p *Project) ID() ref.RepoID { return ref.RepoID{Owner: Org, Name: p.Name} }
+
+// Target is where the project is deployed to.
+func (p *Project) Target() ref.TargetID {
+	return ref.TargetID{Repo: p.ID(), Environment: Environment}
+}
+
+// ImageRepository is where the project's images are, without tag.
+func (p *Project) ImageRepository() string {
+	return p.stage.Forge.Registry() + "/" + Org + "/" + p.Name
+}
+
+// repository makes the repository and pushes the first commit, before anything
+// is protected, as the site's administrator.
+func (p *Project) repository(ctx context.Context) error {
+	s := p.stage
+	if err := s.Forge.CreateRepo(ctx, Org, p.Name, false); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.work, 0o700); err != nil {
+		return err
+	}
+	if err := p.fill(); err != nil {
+		return err
+	}
+	admin := s.Forge.Admin()
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "-A"}, {"commit", "-q", "-m", "chore: begin"}} {
+		if err := p.git(ctx, s.Author, args...); err != nil {
+			return err
+		}
+	}
+	if err := p.git(ctx, s.Author, "remote", "add", "origin", s.Forge.URL()+"/"+p.ID().String()+".git"); err != nil {
+		return err
+	}
+	return p.git(ctx, admin, "push", "-q", "origin", "main")
+}
+
+// fill writes the service's files. Go's tools leave folders with a go.mod of
+// their own out of an embedded tree, so that file has another name there.
+func (p *Project) fill() error {
+	return fs.WalkDir(appFiles, "app", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := appFiles.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		text := strings.NewReplacer("NAMESPACE", Org, "DEPLOYMENT", p.Name, "ENVIRONMENT", Environment, "ARCH", goarch()).Replace(string(content))
+		name := strings.TrimSuffix(strings.TrimPrefix(path, "app/"), ".txt")
+		return write(filepath.Join(p.work, filepath.FromSlash(name)), text)
+	})
+}
+
+// rights are the least that work: the author may push branches, reviewers may
+// read, and the bot administers the repository but cannot get past its rules.
+func (p *Project) rights(ctx context.Context) error {
+	s := p.stage
+	var reviewers []string
+	for _, r := range s.Reviewers {
+		reviewers = append(reviewers, r.Login)
+	}
+	return errors.Join(
+		s.Forge.SetCollaborator(ctx, Org, p.Name, s.Author.Login, gitea.Write),
+		s.Forge.SetCollaborator(ctx, Org, p.Name, s.Bot.Login, gitea.Admin),
+		s.Forge.CreateTeam(ctx, Org, gitea.Team{Name: "reviewers-" + p.Name, Repositories: []string{p.Name}, Members: reviewers,
+			Units: map[string]string{"repo.code": "read", "repo.pulls": "read"}}),
+		s.Forge.ProtectBranch(ctx, Org, p.Name, gitea.BranchRule{
+			Name:                 "main",
+			EnableMergeWhitelist: true, MergeWhitelist: []string{s.Bot.Login},
+			EnableStatusCheck: true, StatusContexts: []string{Check},
+			RequiredApprovals: 2, EnableApprovalsWhitelist: true, ApprovalsWhitelist: reviewers,
+			DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnRejectedReviews: true, BlockAdminMergeOverride: true,
+		}),
+		s.Forge.ProtectTags(ctx, Org, p.Name, "v*", s.Bot.Login),
+		p.Hook(ctx, s.Address()+"/hooks/gitea"),
+	)
+}
+
+// Hook has the forge deliver the project's events to an address.
+func (p *Project) Hook(ctx context.Context, url string) error {
+	_, err := p.stage.Forge.AddHook(ctx, Org, p.Name, gitea.Hook{URL: url, Secret: p.stage.secret})
+	return err
+}
+
+// deployment builds the first commit's image as people would before Slipway,
+// and runs it.
+func (p *Project) deployment(ctx context.Context) error {
+	s := p.stage
+	images, err := image.New(image.Config{
+		Dir: s.path("bootstrap"), Exporter: checkout{p.work},
+		Registries: map[string]image.Auth{s.Forge.Registry(): {Username: s.Bot.Login, Password: s.Bot.Token, Insecure: true}},
+	})
+	if err != nil {
+		return err
+	}
+	b := reconcile.Build{
+		Repo: p.ID(), Commit: ref.SHA(strings.Repeat("0", 40)), Tag: "before", Version: "before", Repository: p.ImageRepository(),
+		Source: s.Forge.URL() + "/" + p.ID().String(), Plan: change.BuildPlan{Main: ".", Platform: "linux/" + goarch()},
+	}
+	digest, err := images.Build(ctx, b)
+	if err != nil {
+		return err
+	}
+	if err := images.Push(ctx, b, digest); err != nil {
+		return err
+	}
+	p.Before = p.ImageRepository() + ":before"
+	if err := s.run(ctx, p.Name, p.Before); err != nil {
+		return err
+	}
+	return p.Available(ctx)
+}
+
+// checkout exports a working tree as it stands.
+type checkout struct{ dir string }
+
+// Export copies the tree; its commit time is that of the epoch.
+func (c checkout) Export(_ context.Context, _ ref.RepoID, _ ref.SHA, dir string) (time.Time, error) {
+	return time.Unix(0, 0), os.CopyFS(dir, os.DirFS(c.dir))
+}
+
+// Proposal is a change that the author makes.
+type Proposal struct {
+	Branch string
+	Title  string
+	Files  map[string]string
+}
+
+// Propose commits the files on a branch of their own, pushes it and opens a
+// pull request, as the author.
+func (p *Project) Propose(ctx context.Context, c Proposal) (ref.PullID, error) {
+	s := p.stage
+	steps := [][]string{{"fetch", "-q", "origin"}, {"checkout", "-q", "-B", c.Branch, "origin/main"}}
+	for _, args := range steps {
+		if err := p.git(ctx, s.Author, args...); err != nil {
+			return ref.PullID{}, err
+		}
+	}
+	if err := p.Commit(ctx, c.Title, c.Files); err != nil {
+		return ref.PullID{}, err
+	}
+	if err := p.git(ctx, s.Author, "push", "-q", "origin", c.Branch); err != nil {
+		return ref.PullID{}, err
+	}
+	client, err := s.Forge.Client(ctx, s.Author.Token)
+	if err != nil {
+		return ref.PullID{}, err
+	}
+	pull, _, err := client.CreatePullRequest(Org, p.Name, sdk.CreatePullRequestOption{Head: c.Branch, Base: "main", Title: c.Title})
+	if err != nil {
+		return ref.PullID{}, fmt.Errorf("open a pull request: %w", err)
+	}
+	return ref.PullID{Repo: p.ID(), Number: pull.Index}, nil
+}
+
+// Commit writes files and commits them on the branch that is checked out.
+func (p *Project) Commit(ctx context.Context, message string, files map[string]string) error {
+	for name, content := range files {
+		if err := write(filepath.Join(p.work, filepath.FromSlash(name)), content); err != nil {
+			return err
+		}
+	}
+	if err := p.git(ctx, p.stage.Author, "add", "-A"); err != nil {
+		return err
+	}
+	return p.git(ctx, p.stage.Author, "commit", "-q", "-m", message)
+}
+
+// Approve approves the pull request's head as each reviewer.
+func (p *Project) Approve(ctx context.Context, id ref.PullID, reviewers ...gitea.Account) error {
+	for _, r := range reviewers {
+		client, err := p.stage.Forge.Client(ctx, r.Token)
+		if err != nil {
+			return err
+		}
+		pull, _, err := client.GetPullRequest(Org, p.Name, id.Number)
+		if err != nil {
+			return err
+		}
+		_, _, err = client.CreatePullReview(Org, p.Name, id.Number, sdk.CreatePullReviewOptions{
+			State: sdk.ReviewStateApproved, CommitID: pull.Head.Sha, Body: "Reads well.",
+		})
+		if err != nil {
+			return fmt.Errorf("%s approves %s: %w", r.Login, id, err)
+		}
+	}
+	return nil
+}
+
+// git runs git in the author's checkout, as an account, knowing nothing of
+// this machine's own configuration.
+func (p *Project) git(ctx context.Context, as gitea.Account, args ...string) error {
+	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd.Dir = p.work
+	author := p.stage.Author
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + p.work, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0",
+		"GIT_AUTHOR_NAME=" + author.Login, "GIT_AUTHOR_EMAIL=" + author.Email, "GIT_COMMITTER_NAME=" + author.Login, "GIT_COMMITTER_EMAIL=" + author.Email,
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: token " + as.Token,
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
