@@ -24,6 +24,7 @@ var (
 	imagePattern    = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	packagePattern  = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
+	branchPattern   = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9._/+-]{0,250}[A-Za-z0-9_+-])?$`)
 	answerPattern   = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 )
 
@@ -132,6 +133,14 @@ func registryHost(s string) string {
 func probePath(s string) string {
 	if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, `\#? `) || slices.Contains(strings.Split(s, "/"), "..") {
 		return fmt.Sprintf("%q is not a path such as /version", s)
+	}
+	return ""
+}
+
+// branch accepts what git does, but for a few names that only make trouble.
+func branch(s string) string {
+	if !branchPattern.MatchString(s) || strings.Contains(s, "..") || strings.Contains(s, "//") || strings.HasSuffix(s, ".lock") {
+		return fmt.Sprintf("%q is not the name of a branch", s)
 	}
 	return ""
 }

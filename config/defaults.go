@@ -42,6 +42,7 @@ func policyDefaults() change.Plan {
 }
 
 const (
+	defaultBranch    = "main"
 	defaultProbePath = "/" // where a port is probed
 	gateEvent        = "pull_request"
 	postMergeEvent   = "push"

@@ -95,7 +95,9 @@ type Build struct {
 
 // Repository is one repository that Slipway looks after.
 type Repository struct {
-	Repo     ref.RepoID
+	Repo ref.RepoID
+	// Branch is the one that merges go to and releases come from.
+	Branch   string
 	Forge    string
 	Registry string
 	Image    string // in the registry, without host and tag

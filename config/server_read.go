@@ -138,7 +138,7 @@ func (r *serverReader) build(n node) {
 func (r *serverReader) repositories() func(node) {
 	repos, images := map[string]int{}, map[string]int{}
 	return r.list(func(n node) {
-		var p Repository
+		p := Repository{Branch: defaultBranch}
 		r.object(n,
 			must("repo", func(v node) {
 				var s string
@@ -147,6 +147,7 @@ func (r *serverReader) repositories() func(node) {
 					p.Repo, _ = ref.ParseRepo(s) // checked by repository
 				}
 			}),
+			may("branch", r.text(&p.Branch, branch)),
 			must("forge", r.reference(&p.Forge, "forge", func(s Server) []string { return names(s.Forges, func(f Forge) string { return f.Name }) })),
 			must("registry", r.reference(&p.Registry, "registry", func(s Server) []string { return names(s.Registries, func(g Registry) string { return g.Name }) })),
 			may("image", r.text(&p.Image, matches(imagePattern, "an image name (lower case, without registry and tag)"))),

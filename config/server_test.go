@@ -23,6 +23,7 @@ func TestLoadServerFillsInTheDefaults(t *testing.T) {
 		"token":         {s.Forges[0].Token.Reveal(), "bot-token"},
 		"webhook":       {s.Forges[0].WebhookSecret.Reveal(), "hook-secret"},
 		"image":         {s.Repositories[0].Image, "acme/app"},
+		"branch":        {s.Repositories[0].Branch, "main"},
 		"repository":    {s.Repositories[0].Repo, ref.RepoID{Owner: "Acme", Name: "App"}},
 		"namespace":     {strings.Join(s.Repositories[0].Namespaces["main"], ","), "acme"},
 		"in cluster":    {s.Clusters[0].InCluster, true},
@@ -58,7 +59,7 @@ clusters:
 identities: {people: [alice, bob]}
 build: {goproxy: "https://proxy.example,direct", gosumdb: "off", goprivate: "git.example", gocache: cache, gomodcache: /modules}
 repositories:
-  - {repo: acme/app, forge: gitea, registry: gitea, image: other/name, namespaces: {main: [acme, acme-test]}}
+  - {repo: acme/app, branch: release/1.x, forge: gitea, registry: gitea, image: other/name, namespaces: {main: [acme, acme-test]}}
 `)
 	s, faults := config.LoadServer(file)
 	says(t, faults, nil)
@@ -81,6 +82,7 @@ repositories:
 			GoCache: filepath.Join(dir, "cache"), GoModCache: "/modules",
 		}},
 		"image":      {s.Repositories[0].Image, "other/name"},
+		"branch":     {s.Repositories[0].Branch, "release/1.x"},
 		"namespaces": {strings.Join(s.Repositories[0].Namespaces["main"], ","), "acme,acme-test"},
 	} {
 		if pair[0] != pair[1] {
@@ -241,6 +243,10 @@ func TestServerFaults(t *testing.T) {
 		{
 			"a repository whose name is no image name", "repo: Acme/App", "repo: acme/App-",
 			[]string{`slipway.yaml:9: repositories[0]: "acme/app-" is not an image name: name one (image)`},
+		},
+		{
+			"a branch that would be a flag", "repo: Acme/App", "repo: Acme/App, branch: --upload-pack=x",
+			[]string{`slipway.yaml:9: repositories[0].branch: "--upload-pack=x" is not the name of a branch`},
 		},
 		{
 			"a repository without a namespace", "{main: [acme]}", "{}",
