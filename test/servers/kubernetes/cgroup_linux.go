@@ -89,16 +89,24 @@ func (t trees) with(controller string) string {
 	return ""
 }
 
-// lack says why there is no real node without a controller of cgroup v1.
-func (t trees) lack(controller string) string {
+// lacks says why there can be no real node, or nothing if there can.
+func (t trees) lacks() string {
 	if len(t) == 0 {
 		return "a real node needs cgroups, and none are mounted"
 	}
-	v1 := slices.ContainsFunc(neededControllers(), func(needed string) bool { return t.with(needed) != "" })
-	if !v1 {
+	var missing []string
+	for _, controller := range neededControllers() {
+		if t.with(controller) == "" {
+			missing = append(missing, controller)
+		}
+	}
+	if len(missing) == len(neededControllers()) {
 		return "this machine has cgroup v2, on which a real node was not tried"
 	}
-	return "a real node needs the cgroup controller " + controller + ", which is not mounted as cgroup v1"
+	if len(missing) > 0 {
+		return "a real node needs the cgroup controller " + strings.Join(missing, " and ") + ", which is not mounted as cgroup v1"
+	}
+	return ""
 }
 
 // newCgroup makes a cgroup in every hierarchy. Its name says whose it is, for

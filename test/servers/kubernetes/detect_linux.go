@@ -24,10 +24,8 @@ func Detect() (Level, string) {
 	if err != nil {
 		return Kwok, "a real node needs cgroups: " + err.Error()
 	}
-	for _, controller := range neededControllers() {
-		if found.with(controller) == "" {
-			return Kwok, found.lack(controller)
-		}
+	if why := found.lacks(); why != "" {
+		return Kwok, why
 	}
 	trial, err := newCgroup(found)
 	if err != nil {
@@ -47,7 +45,7 @@ func tryNamespaces() error {
 	if err != nil {
 		return err
 	}
-	trial := exec.Command(self) //nolint:gosec,noctx // ends by itself at once
+	trial := exec.Command(self) //nolint:gosec // ends by itself at once
 	trial.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	return trial.Run()
 }

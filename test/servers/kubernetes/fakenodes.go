@@ -45,7 +45,11 @@ func (c *Cluster) bringUpFakeNodes(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	ports, err := freePorts(ctx, 3)
+	choose := config.ports
+	if choose == nil {
+		choose = freePorts
+	}
+	ports, err := choose(ctx, 3)
 	if err != nil {
 		return err
 	}

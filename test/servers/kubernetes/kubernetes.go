@@ -61,6 +61,8 @@ type Config struct {
 	BadTags []string
 
 	Log io.Writer // receives a line per step; nil for none
+
+	ports func(context.Context, int) ([]int, error) // chooses ports of the machine; nil means freePorts
 }
 
 // Cluster is a running Kubernetes. It ends when Stop is called, when the
