@@ -159,12 +159,24 @@ func (r *serverReader) repositories() func(node) {
 				r.fault(n, "%q is not an image name: name one (image)", p.Image)
 			}
 		}
-		// Two repositories would publish one tag for two commits.
-		if p.Image != "" && p.Registry != "" {
-			r.once(n, images, p.Registry+" "+p.Image)
-		}
+		r.after = append(r.after, func() { r.ownImage(n, p, images) })
 		r.server.Repositories = append(r.server.Repositories, p)
 	})
+}
+
+// ownImage asks that no other repository publishes the same image: two commits
+// would share a tag.
+func (r *serverReader) ownImage(n node, p Repository, lines map[string]int) {
+	registry, found := r.server.Registry(p.Registry)
+	if !found || p.Image == "" {
+		return // said already
+	}
+	name := registry.Host + "/" + p.Image
+	if first, met := lines[name]; met {
+		r.fault(n, "the image %s belongs to the repository on line %d", name, first)
+		return
+	}
+	lines[name] = n.line
 }
 
 // namespaces reads the namespaces that a repository may deploy to.

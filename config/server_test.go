@@ -235,10 +235,11 @@ func TestServerFaults(t *testing.T) {
 			},
 		},
 		{
-			"two repositories with one image", repo, repo + "\n  - {repo: acme/tool, forge: gitea, registry: gitea, image: acme/app, namespaces: {main: [acme]}}",
-			[]string{
-				`slipway.yaml:10: repositories[1]: "gitea acme/app" stands on line 9 already`,
-			},
+			"two repositories with one image, though under two names of the registry",
+			"clusters:\n  - {name: main, in_cluster: true}\nrepositories:\n" + repo,
+			"  - {name: again, host: \"127.0.0.1:3000\"}\nclusters:\n  - {name: main, in_cluster: true}\nrepositories:\n" + repo +
+				"\n  - {repo: acme/tool, forge: gitea, registry: again, image: acme/app, namespaces: {main: [acme]}}",
+			[]string{"slipway.yaml:11: repositories[1]: the image 127.0.0.1:3000/acme/app belongs to the repository on line 10"},
 		},
 		{
 			"a repository whose name is no image name", "repo: Acme/App", "repo: acme/App-",
