@@ -77,7 +77,7 @@ func (c *Cluster) observe(ctx context.Context, s deployer.Spec, d *appsv1.Deploy
 		Owner:           ownerNames(owners),
 		Owned:           ref.Known(solelyOurs(owners)),
 		UID:             string(d.UID),
-		ResourceVersion: d.ResourceVersion,
+		ResourceVersion: versionOf(d).String(),
 		Rollout:         rollout,
 	}
 	for i := range now {

@@ -8,7 +8,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	appsac "k8s.io/client-go/applyconfigurations/apps/v1"
 	corac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -24,40 +23,58 @@ const (
 	AnnotationRevision = "slipway.dev/revision"
 )
 
+// pinTries bounds how often a pin starts again because the object was written
+// between its own look and its own write.
+const pinTries = 10
+
 // Pin applies the image and Slipway's annotations to the very object that was
-// observed. Any write to the object since then, even of its status, is
-// fault.Changed: another look is cheap, and so is the next try. Another owner of
-// the image is fault.Permanent and named. What is so already is success.
+// observed, if its spec is still the one that was observed and the field still
+// holds what the pin comes from; otherwise it is fault.Changed. Writes to the
+// status do not count, or a busy controller would keep every pin away. Another
+// owner of the image is fault.Permanent and named. What is so already is success.
 func (c *Cluster) Pin(ctx context.Context, s deployer.Spec, p deployer.Pin) error {
-	if p.UID == "" || p.ResourceVersion == "" || p.Deployment.Image == "" {
+	seen, err := parseVersion(p.ResourceVersion)
+	if err != nil || p.UID == "" || p.Deployment.Image == "" {
 		return fault.AsPermanent(fmt.Errorf("pin of %s: it lacks the object's identity or the image", named(s)))
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
+	for range pinTries {
+		var outrun bool
+		if outrun, err = c.pin(ctx, s, p, seen); !outrun {
+			break
+		}
+	}
+	return err
+}
+
+// pin looks and applies once. outrun says that nothing stood against it but a
+// write in between.
+func (c *Cluster) pin(ctx context.Context, s deployer.Spec, p deployer.Pin, seen version) (outrun bool, err error) {
 	live, err := c.typed.AppsV1().Deployments(s.Namespace).Get(ctx, s.Deployment, metav1.GetOptions{})
 	if err != nil {
-		return failed(err, "pin", s)
+		return false, failed(err, "pin", s)
 	}
 	wanted := annotationsOf(p.Deployment.Release)
-	done, err := standing(live, s.Container, p, wanted)
+	done, err := standing(live, s.Container, p, seen, wanted)
 	if err != nil {
-		return fmt.Errorf("pin of %s: %w", named(s), err)
+		return false, fmt.Errorf("pin of %s: %w", named(s), err)
 	}
 	if done {
-		return nil
+		return false, nil
 	}
 	_, err = c.typed.AppsV1().Deployments(s.Namespace).Apply(ctx,
-		imageApply(s, p.UID, p.ResourceVersion, p.Deployment.Image, wanted),
-		metav1.ApplyOptions{FieldManager: Manager})
+		imageApply(s, live, p.Deployment.Image, wanted), metav1.ApplyOptions{FieldManager: Manager})
 	if err != nil {
-		return failed(err, "pin", s)
+		err = failed(err, "pin", s)
+		return fault.KindOf(err) == fault.Changed, err
 	}
-	return nil
+	return false, nil
 }
 
 // standing holds the live object against the pin's preconditions. done says that
 // the pin has been carried out already, whoever saw it last.
-func standing(live *appsv1.Deployment, container string, p deployer.Pin, wanted map[string]string) (done bool, err error) {
+func standing(live *appsv1.Deployment, container string, p deployer.Pin, seen version, wanted map[string]string) (done bool, err error) {
 	image, err := imageOf(live, container)
 	if err != nil {
 		return false, fault.AsPermanent(err)
@@ -78,20 +95,21 @@ func standing(live *appsv1.Deployment, container string, p deployer.Pin, wanted 
 	if image != p.Deployment.From {
 		return false, fault.AsChanged(fmt.Errorf("container %s holds %s, not %s", container, image, p.Deployment.From))
 	}
-	if live.ResourceVersion != p.ResourceVersion {
-		return false, fault.AsChanged(errors.New("it changed since it was observed"))
+	if live.Generation != seen.generation {
+		return false, fault.AsChanged(fmt.Errorf("its spec changed since it was observed, from generation %d to %d", seen.generation, live.Generation))
 	}
 	return false, nil
 }
 
 // imageApply is all that Slipway ever says of a Deployment. What it said before
 // and does not say again is removed by the API server.
-func imageApply(s deployer.Spec, uid, version, image string, annotations map[string]string) *appsac.DeploymentApplyConfiguration {
+// It is bound to the object as it was read.
+func imageApply(s deployer.Spec, live *appsv1.Deployment, image string, annotations map[string]string) *appsac.DeploymentApplyConfiguration {
 	container := corac.Container().WithName(s.Container).WithImage(image)
 	template := corac.PodTemplateSpec().WithSpec(corac.PodSpec().WithContainers(container))
 	d := appsac.Deployment(s.Deployment, s.Namespace).
-		WithUID(types.UID(uid)).
-		WithResourceVersion(version).
+		WithUID(live.UID).
+		WithResourceVersion(live.ResourceVersion).
 		WithSpec(appsac.DeploymentSpec().WithTemplate(template))
 	if len(annotations) > 0 {
 		d.WithAnnotations(annotations)

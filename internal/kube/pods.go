@@ -19,7 +19,7 @@ import (
 const tooManyRestarts = 2
 
 // messageLimit bounds what is quoted of a message, in bytes.
-const messageLimit = 512
+const messageLimit = 1 << 10
 
 // failure is why a pod cannot become ready without a change.
 type failure struct {

@@ -60,7 +60,7 @@ func (c *Cluster) takeOver(ctx context.Context, s deployer.Spec) (image, previou
 	}
 	// An apply also gives up what it does not repeat, hence the annotations.
 	applied, err := deployments.Apply(ctx,
-		imageApply(s, string(live.UID), live.ResourceVersion, image, annotationsIn(live)),
+		imageApply(s, live, image, annotationsIn(live)),
 		metav1.ApplyOptions{FieldManager: Manager, Force: true})
 	if err != nil {
 		return "", previous, failed(err, "take-over", s)
