@@ -189,7 +189,7 @@ func (r *policyReader) deploy(n node) {
 		must("namespace", r.text(&d.Namespace, label)),
 		must("deployment", r.text(&d.Deployment, label)),
 		must("container", r.text(&d.Container, label)),
-		may("deadline", r.duration(&d.Deadline, time.Second, maxDeadline)),
+		may("deadline", r.duration(&d.Deadline, maxDeadline)),
 		field{key: "health", needed: true, why: "; no signal is not healthy", read: func(h node) { r.health(&d.Health, h) }},
 	)
 }
@@ -217,7 +217,7 @@ func (r *policyReader) health(h *deployer.Health, n node) {
 
 func (r *policyReader) deadlines(n node) {
 	d := &r.plan.Deadlines
-	limit := func(into *time.Duration) func(node) { return r.duration(into, time.Second, maxDeadline) }
+	limit := func(into *time.Duration) func(node) { return r.duration(into, maxDeadline) }
 	r.object(n,
 		may("review", limit(&d.Review)),
 		may("merge", limit(&d.Merge)),

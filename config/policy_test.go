@@ -288,6 +288,38 @@ func TestPolicyFaults(t *testing.T) {
 			[]string{".slipway.yaml:13: deploy.health.url: must not hold a user or a password"},
 		},
 		{
+			"a path beside an address", "{port: 8080}", `{url: "http://app.example", path: /x}`,
+			[]string{".slipway.yaml:13: deploy.health: names a path beside the url, which has its own"},
+		},
+		{
+			"an address with a port that is none", "{port: 8080}", `{url: "http://app.example:99999/"}`,
+			[]string{".slipway.yaml:13: deploy.health.url: has no valid port"},
+		},
+		{
+			"an address with a fragment", "{port: 8080}", `{url: "http://app.example/#x"}`,
+			[]string{".slipway.yaml:13: deploy.health.url: must not have a fragment (#)"},
+		},
+		{
+			"health that says nothing of itself", "{port: 8080}", "yes",
+			[]string{".slipway.yaml:13: deploy.health: want keys with values, not a text or number"},
+		},
+		{
+			"a context that no forge could hold", `"ci / test (push)"`, strings.Repeat("x", 256),
+			[]string{".slipway.yaml:7: post_merge.checks[0].context: is longer than 255 bytes"},
+		},
+		{
+			"an empty name", "cluster: main", `cluster: ""`,
+			[]string{".slipway.yaml:9: deploy.cluster: is empty"},
+		},
+		{
+			"a list with nothing in it", "gate:\n", "gate:\n  hold_labels: [hold, ]\n  approvals: [2]\n",
+			[]string{".slipway.yaml:4: gate.approvals: want a whole number, not a list"},
+		},
+		{
+			"an item with nothing in it", "gate:\n", "gate:\n  hold_labels:\n    - hold\n    -\n",
+			[]string{".slipway.yaml:5: gate.hold_labels[1]: want text, not nothing"},
+		},
+		{
 			"durations", "version: 1\n", "version: 1\ndeadlines:\n  review: 24\n  merge: 1d\n  image: 1ms\n  rollout: 9999h\n  health: [5m]\n",
 			[]string{
 				`.slipway.yaml:3: deadlines.review: "24" is not a duration; want one such as 30s, 5m or 24h`,

@@ -49,8 +49,8 @@ func (r *serverReader) store(n node) {
 func (r *serverReader) resync(n node) {
 	s := &r.server.Resync
 	r.object(n,
-		may("active", r.duration(&s.Active, time.Second, time.Hour)),
-		may("idle", r.duration(&s.Idle, time.Second, 24*time.Hour)),
+		may("active", r.duration(&s.Active, time.Hour)),
+		may("idle", r.duration(&s.Idle, 24*time.Hour)),
 	)
 	if s.Idle < s.Active {
 		r.fault(n, "looks at what is idle (%s) more often than at what is active (%s)", short(s.Idle), short(s.Active))

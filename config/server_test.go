@@ -92,6 +92,9 @@ repositories:
 	if token, found := s.Authorize("ops-token"); !found || token.Name != "ops" {
 		t.Errorf("the operator's token finds %v (%v)", token, found)
 	}
+	if c, found := s.Cluster("main"); !found || !c.Simulated {
+		t.Errorf("the cluster finds %v (%v)", c, found)
+	}
 	if token, found := s.Authorize(""); found {
 		t.Errorf("no token finds %v", token)
 	}
@@ -195,6 +198,14 @@ func TestServerFaults(t *testing.T) {
 		{
 			"a forge's address with a password does not repeat it", `"http://127.0.0.1:3000", login`, `"http://u:hunter2@127.0.0.1:3000", login`,
 			[]string{"slipway.yaml:3: forges[0].url: must not hold a user or a password"},
+		},
+		{
+			"an address with a query", "store: {path: state}\n", "store: {path: state}\nexternal_url: http://slipway.example/?a=b\n",
+			[]string{"slipway.yaml:2: external_url: must not have a query (?)"},
+		},
+		{
+			"a kubeconfig without a path", "{name: main, in_cluster: true}", `{name: main, kubeconfig: ""}`,
+			[]string{"slipway.yaml:7: clusters[0].kubeconfig: is empty"},
 		},
 		{
 			"a registry with a scheme, and a user without a password", `  - {name: gitea, host: "127.0.0.1:3000"}`, `  - {name: gitea, host: "http://127.0.0.1:3000", username: u}`,

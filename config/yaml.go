@@ -17,8 +17,13 @@ import (
 	"slipway/gate"
 )
 
-// maxFile is how large a file may be, in bytes.
-const maxFile = 1 << 20
+const (
+	// maxFile is how large a file may be, in bytes.
+	maxFile = 1 << 20
+	// minDuration is the least that any duration in a file may be: what comes
+	// oftener, or is over sooner, is a slip of the unit.
+	minDuration = time.Second
+)
 
 var yamlError = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 
@@ -280,7 +285,7 @@ func (r *reader) number(into *int, least, most int) func(node) {
 	}
 }
 
-func (r *reader) duration(into *time.Duration, least, most time.Duration) func(node) {
+func (r *reader) duration(into *time.Duration, most time.Duration) func(node) {
 	return func(n node) {
 		s, ok := r.scalar(n)
 		if !ok {
@@ -290,8 +295,8 @@ func (r *reader) duration(into *time.Duration, least, most time.Duration) func(n
 		switch {
 		case err != nil:
 			r.fault(n, "%q is not a duration; want one such as 30s, 5m or 24h", s)
-		case d < least || d > most:
-			r.fault(n, "is %s, want %s to %s", s, short(least), short(most))
+		case d < minDuration || d > most:
+			r.fault(n, "is %s, want %s to %s", s, short(minDuration), short(most))
 		default:
 			*into = d
 		}
