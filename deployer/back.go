@@ -13,12 +13,12 @@ import (
 func fail(t Target, o Observation, reason string, now time.Time) (Target, Action) {
 	c := t.Current
 	if c.Back {
-		return stop(t, reason+"; Slipway goes back once", now), nil
+		return stop(t, o, reason+"; Slipway goes back once", now), nil
 	}
 	t.bar(c.Release, Itself, reason, now)
 	way, found := t.lastGood(o)
 	if !found {
-		return stop(t, reason+"; there is no healthy release to go back to", now), nil
+		return stop(t, o, reason+"; there is no healthy release to go back to", now), nil
 	}
 	way.By, way.At = Itself, now
 	t.leave(reason, now)

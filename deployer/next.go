@@ -26,7 +26,7 @@ const patience = 10 * time.Minute
 func Next(t Target, o Observation, now time.Time) (Target, Action) {
 	t = t.clone()
 	t.Reason = ""
-	if t.TakenOver == nil {
+	if t.TakenOver == nil || t.Consent != nil {
 		t.Reason = t.untaken()
 		return t, nil
 	}
@@ -99,7 +99,7 @@ func roll(t Target, o Observation, now time.Time) (Target, Action) {
 	late := !now.Before(c.Deadline)
 	if o.Read != ref.Yes {
 		if o.Read == ref.No && late {
-			return stop(t, unreadable(t, o), now), nil
+			return stop(t, o, unreadable(t, o), now), nil
 		}
 		// A cluster that does not answer proves nothing, neither good nor bad.
 		return waiting(t, unreadable(t, o)), nil
@@ -107,7 +107,7 @@ func roll(t Target, o Observation, now time.Time) (Target, Action) {
 	t.Drift = ""
 	held := t.holding(o)
 	if held == holdsForeign {
-		return stop(t, fmt.Sprintf("%s set the image to %s while %s was rolling out", whoever(o.Owner), o.Image, c.name()), now), nil
+		return stop(t, o, fmt.Sprintf("%s set the image to %s while %s was rolling out", whoever(o.Owner), o.Image, c.name()), now), nil
 	}
 	if held != holdsImage {
 		return apply(t, o, now)
@@ -136,7 +136,7 @@ func roll(t Target, o Observation, now time.Time) (Target, Action) {
 		return waiting(t, found.reason), Ask{Health: c.Release.Spec.Health}
 	case late && found.state == empty:
 		// Going back would prove as little, so somebody has to look.
-		return stop(t, found.reason, now), nil
+		return stop(t, o, found.reason, now), nil
 	case late:
 		return fail(t, o, fmt.Sprintf("not healthy within %s: %s", c.limit(), found.reason), now)
 	}
@@ -147,7 +147,7 @@ func roll(t Target, o Observation, now time.Time) (Target, Action) {
 func apply(t Target, o Observation, now time.Time) (Target, Action) {
 	c := t.Current
 	if o.Refused != "" {
-		return stop(t, "the pin was refused: "+o.Refused, now), nil
+		return stop(t, o, "the pin was refused: "+o.Refused, now), nil
 	}
 	if t.Hold != nil && !c.Back && c.Applied.IsZero() {
 		return waiting(t, t.held()), nil
@@ -193,18 +193,26 @@ func settle(t Target, o Observation, now time.Time) Target {
 	}
 	healthy := *c
 	t.Healthy = &healthy
-	return t
+	return tell(t, o, now)
 }
 
 // stop ends a rollout that can neither succeed nor go back, and holds the
 // target until a person has looked.
-func stop(t Target, reason string, now time.Time) Target {
+func stop(t Target, o Observation, reason string, now time.Time) Target {
 	c := t.Current
 	c.Phase, c.Ended, c.Reason = PhaseFailed, now, reason
 	if t.Hold == nil {
 		t.Hold = &Hold{By: Itself, Reason: c.name() + " failed: " + reason, At: now}
 	}
-	t.Reason = t.held()
+	return tell(t, o, now)
+}
+
+// tell brings what people are told of a target between two rollouts up to
+// date, and begins nothing: what ended is recorded first.
+func tell(t Target, o Observation, now time.Time) Target {
+	if told, _ := rest(t.clone(), o, now); !told.rolling() {
+		return told
+	}
 	return t
 }
 
