@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
@@ -49,7 +50,7 @@ func singleProgram(binary, as string) (registry.Image, error) {
 	}
 	packed, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
-	})
+	}, tarball.WithCompressedCaching, tarball.WithCompressionLevel(gzip.BestSpeed)) // it travels over the loopback, once
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	core "k8s.io/api/core/v1"
@@ -184,25 +185,25 @@ func newShop(t *testing.T) *shop {
 	server := httptest.NewServer(registry.New(registry.Logger(quiet())))
 	t.Cleanup(server.Close)
 	program := filepath.Join(t.TempDir(), "app")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./testdata/app")
+	build := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", program, "./testdata/app")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the service: %v\n%s", err, out)
 	}
+	base, err := singleProgram(program, "app")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &shop{host: strings.TrimPrefix(server.URL, "http://"), images: map[string]string{}}
 	for _, tag := range []string{"v1", "v2", "crash"} {
-		s.push(t, program, tag)
+		s.push(t, base, tag)
 	}
 	return s
 }
 
-func (s *shop) push(t *testing.T, program, tag string) {
+func (s *shop) push(t *testing.T, base v1.Image, tag string) {
 	t.Helper()
-	image, err := singleProgram(program, "app")
-	if err != nil {
-		t.Fatal(err)
-	}
-	config, err := image.ConfigFile()
+	config, err := base.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +212,8 @@ func (s *shop) push(t *testing.T, program, tag string) {
 	if tag == "crash" {
 		config.Config.Env = append(config.Config.Env, "CRASH=yes")
 	}
-	if image, err = mutate.ConfigFile(image, config); err != nil {
+	image, err := mutate.ConfigFile(base, config)
+	if err != nil {
 		t.Fatal(err)
 	}
 	reference, err := name.ParseReference(s.host + "/acme/app:" + tag)
