@@ -23,11 +23,6 @@ type source struct{ context, creator, url string }
 
 type jobKey struct{ workflow, name, event string }
 
-type runKey struct {
-	job jobKey
-	run int64
-}
-
 // finding is the worst that was found about one rule.
 type finding struct {
 	rank     int
@@ -75,8 +70,8 @@ func newBoard(rules []CheckRule, c Checks) *board {
 }
 
 func (b *board) fillStatuses() {
-	latest := make(map[source]Status, len(b.checks.Statuses))
-	for _, s := range b.checks.Statuses {
+	latest := make(map[source]int, len(b.checks.Statuses)) // places in the list
+	for i, s := range b.checks.Statuses {
 		if _, wanted := b.statuses[s.Context]; !wanted {
 			continue
 		}
@@ -84,13 +79,12 @@ func (b *board) fillStatuses() {
 		if s.Creator == "" {
 			key.url = s.URL
 		}
-		// One id twice cannot be; were it so, the worse one stands.
-		if old, found := latest[key]; !found || cmp.Or(cmp.Compare(s.ID, old.ID), cmp.Compare(s.State.rank(), old.State.rank())) > 0 {
-			latest[key] = s
+		if old, found := latest[key]; !found || s.later(b.checks.Statuses[old]) {
+			latest[key] = i
 		}
 	}
-	for key, s := range latest {
-		b.statuses[key.context] = append(b.statuses[key.context], s)
+	for key, i := range latest {
+		b.statuses[key.context] = append(b.statuses[key.context], b.checks.Statuses[i])
 	}
 	for _, list := range b.statuses {
 		slices.SortFunc(list, func(x, y Status) int {
@@ -100,22 +94,25 @@ func (b *board) fillStatuses() {
 }
 
 func (b *board) fillJobs() {
-	attempt := map[runKey]int64{}
 	for _, j := range b.checks.Jobs {
-		if _, wanted := b.jobs[j.key()]; wanted && j.Head == b.checks.SHA {
-			k := runKey{j.key(), j.RunID}
-			attempt[k] = max(attempt[k], j.Attempt)
+		if list, wanted := b.jobs[j.key()]; wanted && j.Head == b.checks.SHA {
+			b.jobs[j.key()] = append(list, j)
 		}
 	}
-	for _, j := range b.checks.Jobs {
-		if last, found := attempt[runKey{j.key(), j.RunID}]; found && j.Head == b.checks.SHA && j.Attempt == last {
-			b.jobs[j.key()] = append(b.jobs[j.key()], j)
-		}
-	}
-	for _, list := range b.jobs {
+	for key, list := range b.jobs {
 		slices.SortFunc(list, func(x, y Job) int {
-			return cmp.Or(cmp.Compare(x.RunID, y.RunID), cmp.Compare(x.State.rank(), y.State.rank()), cmp.Compare(x.URL, y.URL))
+			return cmp.Or(
+				cmp.Compare(x.RunID, y.RunID), cmp.Compare(y.Attempt, x.Attempt), // the latest attempt of each run first
+				cmp.Compare(x.State.rank(), y.State.rank()), cmp.Compare(x.URL, y.URL),
+			)
 		})
+		last := list[:0]
+		for _, j := range list {
+			if len(last) == 0 || last[len(last)-1].RunID != j.RunID || last[len(last)-1].Attempt == j.Attempt {
+				last = append(last, j)
+			}
+		}
+		b.jobs[key] = last
 	}
 }
 
@@ -247,6 +244,12 @@ func (r CheckRule) foreign(why string) finding {
 		rank: rankForeign, state: StatePending, code: CodeCheckForeign, outcome: Wait, who: r.who(),
 		sentence: fmt.Sprintf("check %q is green, but %s", r.Context, why),
 	}
+}
+
+// later says whether s replaces old, of the same source. One id twice cannot
+// be; were it so, the worse one stands.
+func (s Status) later(old Status) bool {
+	return cmp.Or(cmp.Compare(s.ID, old.ID), cmp.Compare(s.State.rank(), old.State.rank())) > 0
 }
 
 func (j Job) key() jobKey { return jobKey{j.Workflow, j.Name, j.Event} }

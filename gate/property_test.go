@@ -65,10 +65,14 @@ var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
 		s.Pull.Labels = pick(t, "labels", [][]string{nil, {"bug"}, {"HOLD"}})
 	},
-	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) { *pick(t, "fact", factsOf(s)) = pick(t, "is", facts) },
+	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
+		*pick(t, "fact", factsOf(s)) = pick(t, "is", facts)
+	},
 	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Pull.Head = pick(t, "head", heads) },
 	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Checks.SHA = pick(t, "checked", heads) },
-	func(t *rapid.T, _ *gate.Snapshot, p *gate.Policy) { p.Approvals = rapid.IntRange(-1, 3).Draw(t, "approvals") },
+	func(t *rapid.T, _ *gate.Snapshot, p *gate.Policy) {
+		p.Approvals = rapid.IntRange(-1, 3).Draw(t, "approvals")
+	},
 	func(t *rapid.T, _ *gate.Snapshot, p *gate.Policy) {
 		p.Checks = p.Checks[:rapid.IntRange(0, len(p.Checks)).Draw(t, "rules")]
 	},

@@ -151,23 +151,27 @@ func (e *evaluation) writers() map[string]bool {
 // decisive is the latest approval, change request or dismissal of each
 // reviewer, by login. Comments decide nothing, so they replace nothing.
 func decisive(reviews []Review) []Review {
-	latest := make(map[string]Review, len(reviews))
-	for _, r := range reviews {
-		weight := r.State.weight()
-		if weight == 0 {
+	latest := make(map[string]int, len(reviews)) // places in the list
+	for i, r := range reviews {
+		if r.State.weight() == 0 {
 			continue
 		}
-		old, found := latest[login(r.Reviewer)]
-		// One id twice cannot be; were it so, the sterner one stands.
-		if !found || cmp.Or(cmp.Compare(r.ID, old.ID), cmp.Compare(weight, old.State.weight())) > 0 {
-			latest[login(r.Reviewer)] = r
+		who := login(r.Reviewer)
+		if old, found := latest[who]; !found || r.later(reviews[old]) {
+			latest[who] = i
 		}
 	}
 	sorted := make([]Review, 0, len(latest))
 	for _, who := range slices.Sorted(maps.Keys(latest)) {
-		sorted = append(sorted, latest[who])
+		sorted = append(sorted, reviews[latest[who]])
 	}
 	return sorted
+}
+
+// later says whether r replaces old, of the same reviewer. One id twice cannot
+// be; were it so, the sterner one stands.
+func (r Review) later(old Review) bool {
+	return cmp.Or(cmp.Compare(r.ID, old.ID), cmp.Compare(r.State.weight(), old.State.weight())) > 0
 }
 
 // weight orders the decisive states by how stern they are; 0 decides nothing.

@@ -1,6 +1,7 @@
 package gate_test
 
 import (
+	"slices"
 	"testing"
 
 	"slipway/gate"
@@ -141,9 +142,11 @@ func TestApprovals(t *testing.T) {
 			want:   gate.Wait, codes: short, says: "2 of 3",
 		},
 		{
-			name:   "reviews that could not be read count for nothing",
-			differ: func(s *gate.Snapshot, _ *gate.Policy) { s.ReviewsRead = ref.Unknown },
-			want:   gate.Wait, codes: []gate.Code{gate.CodeUnknown}, says: "its reviews could not be read",
+			name: "reviews that could not be read leave the approvals uncounted",
+			differ: func(s *gate.Snapshot, _ *gate.Policy) {
+				s.ReviewsRead, s.Reviews = ref.Unknown, nil
+			},
+			want: gate.Wait, codes: []gate.Code{gate.CodeUnknown}, says: "its reviews could not be read",
 		},
 	})
 }
@@ -167,7 +170,12 @@ func TestVeto(t *testing.T) {
 		},
 		{
 			name:   "a change request by someone whose right is unknown blocks",
-			differ: veto(func(r *gate.Review) { r.Eligible, r.Official = ref.Unknown, ref.Unknown }),
+			differ: veto(func(r *gate.Review) { r.Eligible = ref.Unknown }),
+			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "whether that counts could not be read",
+		},
+		{
+			name:   "a change request that may not be official blocks",
+			differ: veto(func(r *gate.Review) { r.Official = ref.Unknown }),
 			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "whether that counts could not be read",
 		},
 		{
@@ -227,6 +235,20 @@ func TestIdentities(t *testing.T) {
 			want: gate.Block, codes: []gate.Code{gate.CodeUnmappedIdentity}, says: `"ci@laptop"`,
 		},
 		{
+			name: "a committer who maps to nobody blocks, though the author has the same e-mail",
+			differ: func(s *gate.Snapshot, _ *gate.Policy) {
+				s.Commits[1].Committer = ""
+			},
+			want: gate.Block, codes: []gate.Code{gate.CodeUnmappedIdentity}, says: `"carol@acme.example"`,
+		},
+		{
+			name: "an author and a committer who map to nobody are two reasons",
+			differ: func(s *gate.Snapshot, _ *gate.Policy) {
+				s.Commits[1].Author, s.Commits[1].Committer, s.Commits[1].CommitterEmail = "", "", "ci@laptop"
+			},
+			want: gate.Block, codes: []gate.Code{gate.CodeUnmappedIdentity, gate.CodeUnmappedIdentity},
+		},
+		{
 			name: "one e-mail on many commits is one reason",
 			differ: func(s *gate.Snapshot, _ *gate.Policy) {
 				for i := range s.Commits {
@@ -236,9 +258,11 @@ func TestIdentities(t *testing.T) {
 			want: gate.Block, codes: []gate.Code{gate.CodeUnmappedIdentity}, says: "(and 1 more)",
 		},
 		{
-			name:   "commits that could not be read count no approval",
-			differ: func(s *gate.Snapshot, _ *gate.Policy) { s.CommitsRead = ref.Unknown },
-			want:   gate.Wait, codes: []gate.Code{gate.CodeUnknown}, says: "its commits could not be read",
+			name: "commits that could not be read leave the approvals uncounted",
+			differ: func(s *gate.Snapshot, _ *gate.Policy) {
+				s.CommitsRead, s.Reviews = ref.Unknown, nil
+			},
+			want: gate.Wait, codes: []gate.Code{gate.CodeUnknown}, says: "its commits could not be read",
 		},
 		{
 			name:   "an author who is not known never merges",
@@ -246,4 +270,20 @@ func TestIdentities(t *testing.T) {
 			want:   gate.Wait, codes: []gate.Code{gate.CodeUnknown}, says: "who opened it",
 		},
 	})
+}
+
+func TestApprovalsAreListedOnlyWhenAllIsRead(t *testing.T) {
+	s := ready()
+	got := gate.Evaluate(s, policy(), now).Approvals
+	want := []gate.Approval{{Login: "alice", ReviewID: 1, Commit: head}, {Login: "bob", ReviewID: 2, Commit: head}}
+	if !slices.Equal(got, want) {
+		t.Errorf("approvals %v, want %v", got, want)
+	}
+	for name, fact := range map[string]*ref.Fact{"reviews": &s.ReviewsRead, "commits": &s.CommitsRead} {
+		*fact = ref.Unknown
+		if got := gate.Evaluate(s, policy(), now).Approvals; len(got) != 0 {
+			t.Errorf("approvals %v though the %s were not read", got, name)
+		}
+		*fact = ref.Yes
+	}
 }
