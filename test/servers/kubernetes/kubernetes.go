@@ -114,7 +114,7 @@ func Find(cacheDir string, level Level) (Binaries, error) {
 // dies on the way the error names it and quotes the end of its log.
 func Start(ctx context.Context, config Config) (*Cluster, error) {
 	if err := config.check(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start Kubernetes (%s): %w", config.Level, err)
 	}
 	for attempt := 1; ; attempt++ {
 		cluster, err := start(ctx, config)
@@ -156,26 +156,32 @@ func (c *Cluster) Err() error {
 	}
 }
 
+// check says what is wrong with a configuration, before anything is touched.
 func (config Config) check() error {
 	if config.Dir == "" || !filepath.IsAbs(config.Dir) {
-		return fmt.Errorf("start Kubernetes: Dir %q is not an absolute path", config.Dir)
+		return fmt.Errorf("the folder %q is not given by an absolute path", config.Dir)
 	}
 	found, err := os.ReadDir(config.Dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("start Kubernetes: %w", err)
+		return err
 	}
 	if len(found) > 0 {
-		return fmt.Errorf("start Kubernetes: the folder %s is not empty", config.Dir)
-	}
-	if config.Level != Kubelet && config.Level != Kwok {
-		return fmt.Errorf("start Kubernetes: no level is called %q: there are %s and %s", config.Level, Kubelet, Kwok)
+		return fmt.Errorf("the folder %s is not empty", config.Dir)
 	}
 	for _, program := range []string{config.Binaries.Kube, config.Binaries.Node} {
 		if _, err := os.Stat(program); err != nil {
-			return fmt.Errorf("start Kubernetes: %w: %w", servers.ErrNotBuilt, err)
+			return fmt.Errorf("%w: %w", servers.ErrNotBuilt, err)
 		}
 	}
-	return nil
+	switch config.Level {
+	case Kwok:
+		_, err := stages(config.BadTags)
+		return err
+	case Kubelet:
+		return checkRealNode(config)
+	default:
+		return fmt.Errorf("no level is called so: there are %s and %s", Kubelet, Kwok)
+	}
 }
 
 func start(ctx context.Context, config Config) (*Cluster, error) {

@@ -28,9 +28,9 @@ func TestStartRefuses(t *testing.T) {
 		config Config
 		says   string
 	}{
-		"a folder by a relative path": {Config{Level: Kwok, Dir: "here", Binaries: binaries}, "not an absolute path"},
+		"a folder by a relative path": {Config{Level: Kwok, Dir: "here", Binaries: binaries}, "absolute path"},
 		"a folder with files in it":   {Config{Level: Kwok, Dir: used, Binaries: binaries}, "not empty"},
-		"an unknown level":            {Config{Level: "minikube", Dir: t.TempDir(), Binaries: binaries}, `no level is called "minikube"`},
+		"an unknown level":            {Config{Level: "minikube", Dir: t.TempDir(), Binaries: binaries}, "(minikube): no level"},
 		"binaries that are not there": {Config{Level: Kwok, Dir: t.TempDir()}, "make servers"},
 		"a bad tag that is none":      {Config{Level: Kwok, Dir: t.TempDir(), Binaries: binaries, BadTags: []string{"a b"}}, "not an image tag"},
 	} {

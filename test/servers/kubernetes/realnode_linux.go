@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"slipway/test/servers"
 )
 
 const (
@@ -34,9 +36,6 @@ const (
 // bringUpRealNode starts everything in namespaces of its own: only forwarded
 // connections pass between them and the machine.
 func (c *Cluster) bringUpRealNode(ctx context.Context, config Config) error {
-	if err := c.checkRealNode(config); err != nil {
-		return err
-	}
 	registries, err := registryPorts(config.Registries)
 	if err != nil {
 		return err
@@ -85,7 +84,9 @@ func (c *Cluster) bringUpRealNode(ctx context.Context, config Config) error {
 	return c.until(ctx, "the node", c.nodesReady(1))
 }
 
-func (c *Cluster) checkRealNode(config Config) error {
+// checkRealNode says what is wrong with the configuration of a real node, before
+// anything is touched.
+func checkRealNode(config Config) error {
 	if level, why := Detect(); level != Kubelet {
 		return errors.New(why)
 	}
@@ -96,7 +97,10 @@ func (c *Cluster) checkRealNode(config Config) error {
 			}
 		}
 	}
-	_, err := os.Stat(filepath.Join(config.Binaries.Root, "usr/bin/containerd"))
+	if _, err := os.Stat(filepath.Join(config.Binaries.Root, "usr/bin/containerd")); err != nil {
+		return fmt.Errorf("%w: %w", servers.ErrNotBuilt, err)
+	}
+	_, err := registryPorts(config.Registries)
 	return err
 }
 

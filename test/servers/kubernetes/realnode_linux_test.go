@@ -78,6 +78,34 @@ func TestRealNode(t *testing.T) {
 	leavesNothing(t, before)
 }
 
+func TestARealNodeIsRefusedWhereItCannotBe(t *testing.T) {
+	needRealNode(t)
+	t.Parallel()
+	binaries := needBinaries(t, Kubelet)
+	without := binaries
+	without.Root = t.TempDir()
+	for name, c := range map[string]struct {
+		config Config
+		says   string
+	}{
+		"in a folder that is hidden from the node": {Config{Dir: "/var/lib/slipway-test", Binaries: binaries}, "hidden"},
+		"without containerd":                       {Config{Dir: t.TempDir(), Binaries: without}, "make servers"},
+		"with a registry elsewhere":                {Config{Dir: t.TempDir(), Binaries: binaries, Registries: []string{"registry.test:5000"}}, "is not on 127.0.0.1"},
+		"with a registry without a port":           {Config{Dir: t.TempDir(), Binaries: binaries, Registries: []string{loopback}}, "missing port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.config.Level = Kubelet
+			_, err := Start(t.Context(), c.config)
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v, want an error that says %q", err, c.says)
+			}
+			if _, err := os.Stat("/var/lib/slipway-test"); err == nil {
+				t.Error("it made the folder that it refused")
+			}
+		})
+	}
+}
+
 func TestNothingOutlivesAKilledParent(t *testing.T) {
 	for name, c := range map[string]struct {
 		level Level
