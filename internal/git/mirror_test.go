@@ -1,0 +1,460 @@
+package git
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"slipway/internal/fault"
+	"slipway/internal/ref"
+)
+
+// mirrorDir is where the mirror of app stands.
+func mirrorDir(g *Mirrors) string { return filepath.Join(g.config.Dir, "acme", "app.git") }
+
+// damage finds files of the mirror by a pattern and writes rubbish over them.
+func damage(t *testing.T, g *Mirrors, pattern string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(mirrorDir(g), pattern))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("nothing matches %s: %v", pattern, err)
+	}
+	for _, p := range paths {
+		if err := os.Remove(p); err != nil { // objects are read-only
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(p, []byte("rubbish, and a good deal of it, so that no header fits"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDamagedMirrorIsMadeAnew(t *testing.T) {
+	tests := []struct {
+		rule string
+		harm func(t *testing.T, g *Mirrors)
+	}{
+		{"gone", func(t *testing.T, g *Mirrors) {
+			if err := os.RemoveAll(mirrorDir(g)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"half made: no label", func(t *testing.T, g *Mirrors) {
+			if err := os.Remove(filepath.Join(mirrorDir(g), labelFile)); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the label is rubbish", func(t *testing.T, g *Mirrors) { damage(t, g, labelFile) }},
+		{"HEAD is gone", func(t *testing.T, g *Mirrors) {
+			if err := os.Remove(filepath.Join(mirrorDir(g), "HEAD")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"the configuration is rubbish", func(t *testing.T, g *Mirrors) { damage(t, g, "config") }},
+		{"the objects are rubbish", func(t *testing.T, g *Mirrors) { damage(t, g, "objects/*/*") }},
+		{"a branch is rubbish", func(t *testing.T, g *Mirrors) { damage(t, g, "refs/heads/main") }},
+		{"the objects are gone", func(t *testing.T, g *Mirrors) {
+			if err := os.RemoveAll(filepath.Join(mirrorDir(g), "objects")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Mkdir(filepath.Join(mirrorDir(g), "objects"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	}
+	f := newForge(t)
+	tip := f.create(app).line("one", "two")[1]
+	ctx := deadline(t)
+	uses := map[string]func(g *Mirrors, t *testing.T) error{
+		"reading": func(g *Mirrors, _ *testing.T) error {
+			commits, err := g.FirstParent(ctx, app, "", tip)
+			if err == nil && len(commits) != 2 {
+				err = errors.New("commits are missing")
+			}
+			return err
+		},
+		"exporting": func(g *Mirrors, t *testing.T) error {
+			_, err := g.Export(ctx, app, tip, t.TempDir())
+			return err
+		},
+		"reverting, at the second try": func(g *Mirrors, t *testing.T) error {
+			branch := strings.Map(func(r rune) rune {
+				if strings.ContainsRune(": ,", r) {
+					return '-'
+				}
+				return r
+			}, t.Name())
+			if g.Revert(ctx, mainBranch, tip, branch, "x") == nil {
+				return nil
+			}
+			return g.Revert(ctx, mainBranch, tip, branch, "x")
+		},
+	}
+	for _, test := range tests {
+		for use, try := range uses {
+			t.Run(test.rule+", "+use, func(t *testing.T) {
+				g := f.mirrors()
+				if err := g.Fetch(ctx, app); err != nil {
+					t.Fatal(err)
+				}
+				test.harm(t, g)
+				if err := try(g, t); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+func TestSoundMirrorIsKept(t *testing.T) {
+	f := newForge(t)
+	b := f.create(app)
+	b.line("one")
+	g := f.mirrors()
+	ctx := deadline(t)
+	if err := g.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.Stat(mirrorDir(g))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.wrap(func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		http.Error(w, "down", http.StatusBadGateway)
+	})
+	if err := g.Fetch(ctx, app); err == nil || fault.KindOf(err) != fault.Later {
+		t.Errorf("while the forge is down: %v; want an error to try later", err)
+	}
+	// It answers questions, and breaks off every fetch.
+	f.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if isFetch(t, r) {
+			http.Error(w, "down", http.StatusBadGateway)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	b.line("one", "two")
+	if err := g.Fetch(ctx, app); err == nil || fault.KindOf(err) != fault.Later {
+		t.Errorf("while fetches break: %v; want an error to try later", err)
+	}
+	f.wrap(nil)
+	if err := g.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(mirrorDir(g)); err != nil || !os.SameFile(before, after) {
+		t.Errorf("the mirror was replaced, %v", err)
+	}
+}
+
+func TestLeftLocksAreRemoved(t *testing.T) {
+	f := newForge(t)
+	b := f.create(app)
+	b.line("one")
+	first := f.mirrors()
+	ctx := deadline(t)
+	if err := first.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"HEAD.lock", "packed-refs.lock", "config.lock", "refs/heads/main.lock", "refs/heads/new.lock", "shallow.lock"} {
+		if err := os.WriteFile(filepath.Join(mirrorDir(first), name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shas := b.line("one", "two")
+	b.branch("new", shas[0])
+	second := f.mirrors(func(c *Config) { c.Dir = first.config.Dir })
+	_, before := f.seen()
+	if err := second.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := second.lookUp(ctx, mirrorDir(second), []string{"refs/heads/main", "refs/heads/new"}); err != nil || got[0] != shas[1] || got[1] != shas[0] {
+		t.Errorf("the branches stand at %v, %v", got, err)
+	}
+	if _, after := f.seen(); after > before+2 {
+		t.Errorf("%d fetches; the mirror need not be made anew", after-before)
+	}
+}
+
+func TestRepointedAddressMakesTheMirrorAnew(t *testing.T) {
+	old, moved := newForge(t), newForge(t)
+	oldTip := old.create(app).line("one", "two")[1]
+	movedTip := moved.create(app).line("another", "history")[1]
+	address := old.url
+	var mutex sync.Mutex
+	g := old.mirrors(func(c *Config) {
+		c.Remote = func(repo ref.RepoID) (Remote, error) {
+			mutex.Lock()
+			defer mutex.Unlock()
+			if address == old.url {
+				return Remote{URL: address + "/acme/app.git", Username: user, Token: token}, nil
+			}
+			return Remote{URL: address + "/acme/app.git", Username: user, Token: token + "-new"}, nil
+		}
+	})
+	ctx := deadline(t)
+	if err := g.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	mutex.Lock()
+	address = moved.url
+	mutex.Unlock()
+	// The new forge does not know the new token, so everything it was shown
+	// stands among what is strange to it.
+	if _, err := g.FirstParent(ctx, app, "", oldTip); err == nil {
+		t.Error("the old mirror was read under the new address")
+	}
+	moved.mutex.Lock()
+	shown := len(moved.strange)
+	moved.mutex.Unlock()
+	if shown == 0 {
+		t.Error("the new forge was not asked")
+	}
+	if requests, _ := moved.seen(); len(requests) == 0 {
+		t.Error("the new forge was not asked")
+	}
+	g.config.Remote = func(ref.RepoID) (Remote, error) {
+		return Remote{URL: moved.url + "/acme/app.git", Username: user, Token: token}, nil
+	}
+	if commits, err := g.FirstParent(ctx, app, "", movedTip); err != nil || len(commits) != 2 || commits[0].Subject != "another" {
+		t.Errorf("got %v, %v", commits, err)
+	}
+	if _, err := g.Contains(ctx, app, oldTip, oldTip); err == nil {
+		t.Error("the old history is still there")
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	f := newForge(t)
+	b := f.create(app)
+	shas := b.line("one", "two", "three")
+	other := ref.RepoID{Owner: "acme", Name: "other"}
+	f.create(other).line("x")
+	g := f.mirrors()
+	ctx := deadline(t)
+	if err := g.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	check := func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for range 8 {
+		group.Go(func() { check(g.Fetch(ctx, app)) })
+		group.Go(func() { check(g.Fetch(ctx, other)) })
+		group.Go(func() {
+			commits, err := g.FirstParent(ctx, app, "", shas[2])
+			if err == nil && len(commits) != 3 {
+				err = errors.New("commits are missing")
+			}
+			check(err)
+		})
+		group.Go(func() { _, err := g.Export(ctx, app, shas[2], t.TempDir()); check(err) })
+		group.Go(func() { check(g.Revert(ctx, mainBranch, shas[2], "revert", "x")) })
+	}
+	// Meanwhile the mirror turns out bad, and is replaced under their hands.
+	if err := os.Remove(filepath.Join(mirrorDir(g), labelFile)); err != nil {
+		t.Error(err)
+	}
+	group.Wait()
+	if n := b.git("rev-list", "--count", "main..revert"); n != "1" {
+		t.Errorf("the branch has %s commits of its own", n)
+	}
+}
+
+func TestWaitersShareOneFetch(t *testing.T) {
+	f := newForge(t)
+	f.create(app).line("one")
+	g := f.mirrors()
+	ctx := deadline(t)
+	if err := g.Fetch(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	m, err := g.mirror(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.writing.Acquire(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	const waiters = 10
+	var group sync.WaitGroup
+	begun := make(chan struct{}, waiters)
+	for range waiters {
+		group.Go(func() {
+			begun <- struct{}{}
+			if err := g.Fetch(ctx, app); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range waiters {
+		<-begun
+	}
+	before, _ := f.seen()
+	m.writing.Release(1)
+	group.Wait()
+	after, _ := f.seen()
+	// All but those that the scheduler kept from asking in time.
+	if asked := len(after) - len(before); asked > 2*waiters {
+		t.Errorf("%d requests for %d waiters", asked, waiters)
+	}
+}
+
+func TestNobodyWaitsForEverForTheLock(t *testing.T) {
+	f := newForge(t)
+	g := f.mirrors()
+	m, err := g.mirror(app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.writing.Acquire(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := g.Fetch(ctx, app); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v; want the end of the context", err)
+	}
+}
+
+// stall makes the forge stop in the middle of its answer to a fetch. The
+// channel tells of each such answer.
+func stall(f *forge) (stalled <-chan struct{}, release func()) {
+	reached, free := make(chan struct{}, 100), make(chan struct{})
+	f.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if isFetch(f.t, r) {
+			w = &halfway{ResponseWriter: w, reached: reached, free: free}
+		}
+		next.ServeHTTP(w, r)
+	})
+	return reached, sync.OnceFunc(func() { close(free) })
+}
+
+// isFetch says whether a request is for objects (gitprotocol-v2, "fetch").
+func isFetch(t *testing.T, r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return bytes.Contains(body, []byte("command=fetch"))
+}
+
+// halfway lets the first bytes of an answer through, then waits.
+type halfway struct {
+	http.ResponseWriter
+	reached chan<- struct{}
+	free    <-chan struct{}
+	sent    int
+}
+
+func (h *halfway) Write(p []byte) (int, error) {
+	const first = 40
+	if h.sent+len(p) > first {
+		h.ResponseWriter.(http.Flusher).Flush()
+		h.reached <- struct{}{}
+		<-h.free
+	}
+	h.sent += len(p)
+	return h.ResponseWriter.Write(p)
+}
+
+func TestCloneThatIsCutShort(t *testing.T) {
+	f := newForge(t)
+	tip := f.create(app).line("one", "two")[1]
+	g := f.mirrors()
+	stalled, release := stall(f)
+	defer release()
+	ctx, cancel := context.WithCancel(deadline(t))
+	failed := make(chan error)
+	go func() { failed <- g.Fetch(ctx, app) }()
+	<-stalled
+	cancel()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v; want the end of the context", err)
+	}
+	if _, err := os.Stat(mirrorDir(g)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("there is a mirror: %v", err)
+	}
+	if left, err := os.ReadDir(g.temp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	release()
+	f.wrap(nil)
+	if commits, err := g.FirstParent(deadline(t), app, "", tip); err != nil || len(commits) != 2 {
+		t.Errorf("got %v, %v", commits, err)
+	}
+}
+
+func TestNetworkUseHasALimit(t *testing.T) {
+	f := newForge(t)
+	f.create(app).line("one", "two")
+	g := f.mirrors(func(c *Config) { c.Timeout = 700 * time.Millisecond })
+	_, release := stall(f)
+	defer release()
+	err := g.Fetch(deadline(t), app)
+	if err == nil || fault.KindOf(err) != fault.Later || !strings.Contains(err.Error(), "took longer than 700ms") {
+		t.Errorf("got %v; want an error to try later that names the limit", err)
+	}
+}
+
+// TestKilledWhileCloning runs this test's binary as a process of its own and
+// kills it in the middle of its first fetch.
+func TestKilledWhileCloning(t *testing.T) {
+	if address := os.Getenv("SLIPWAY_TEST_CLONE"); address != "" {
+		g, err := New(Config{
+			Dir:    os.Getenv("SLIPWAY_TEST_DIR"),
+			Remote: func(ref.RepoID) (Remote, error) { return Remote{URL: address, Username: user, Token: token}, nil },
+			Name:   "x", Email: "x@example.com",
+		})
+		if err == nil {
+			err = g.Fetch(t.Context(), app)
+		}
+		t.Fatal(err)
+	}
+	f := newForge(t)
+	tip := f.create(app).line("one", "two")[1]
+	stalled, release := stall(f)
+	defer release()
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(self, "-test.run=^TestKilledWhileCloning$")
+	child.Env = append(os.Environ(), "SLIPWAY_TEST_CLONE="+f.url+"/acme/app.git", "SLIPWAY_TEST_DIR="+dir)
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-stalled
+	if err := child.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = child.Wait() // it was killed
+	if left, err := os.ReadDir(filepath.Join(dir, ".temp")); err != nil || len(left) == 0 {
+		t.Fatalf("nothing was left behind, %v: it was not killed in time", err)
+	}
+	f.wrap(nil)
+	g := f.mirrors(func(c *Config) { c.Dir = dir }) // its git may still be at work
+	if commits, err := g.FirstParent(deadline(t), app, "", tip); err != nil || len(commits) != 2 {
+		t.Errorf("got %v, %v", commits, err)
+	}
+	release()
+	if left, err := os.ReadDir(filepath.Join(dir, ".temp")); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
