@@ -29,6 +29,7 @@ type prepared struct {
 	readyDoc  *document
 	reviews   *reconcile.ReviewsSeen
 	snapshot  *reconcile.Snapshot
+	cursor    *reconcile.Cursor
 	journal   []journal.Entry
 	due       []reconcile.Due
 }
@@ -37,7 +38,7 @@ type prepared struct {
 // documents with the revision they will have. It keeps nothing of w itself: the
 // caller may have it back before the writer is done with it.
 func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
-	p := prepared{fence: copied(w.Fence), reviews: copied(w.Reviews), snapshot: copied(w.Snapshot), journal: plain(w.Journal), due: timed(w.Due, now)}
+	p := prepared{fence: copied(w.Fence), reviews: copied(w.Reviews), snapshot: copied(w.Snapshot), cursor: copied(w.Cursor), journal: plain(w.Journal), due: timed(w.Due, now)}
 	if p.reviews != nil {
 		p.reviews.IDs = slices.Clone(p.reviews.IDs)
 	}
@@ -56,7 +57,7 @@ func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
 func (p *prepared) apply(ctx context.Context, tx *session, now time.Time) error {
 	for _, step := range []func(context.Context, *session) error{
 		func(ctx context.Context, tx *session) error { return p.checkFence(ctx, tx, now) },
-		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews, p.writeSnapshot, p.writeJournal, p.writeDue,
+		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews, p.writeSnapshot, p.writeCursor, p.writeJournal, p.writeDue,
 	} {
 		if err := step(ctx, tx); err != nil {
 			return err

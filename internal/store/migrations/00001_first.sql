@@ -62,6 +62,14 @@ CREATE TABLE reviews (
     PRIMARY KEY (repo, number, id)
 ) STRICT, WITHOUT ROWID;
 
+-- Up to where the commits of a branch were accounted for.
+CREATE TABLE cursors (
+    repo   TEXT NOT NULL,
+    branch TEXT NOT NULL,
+    at     TEXT NOT NULL,
+    PRIMARY KEY (repo, branch)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE snapshots (
     hash TEXT NOT NULL PRIMARY KEY,
     body BLOB NOT NULL

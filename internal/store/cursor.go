@@ -1,0 +1,52 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"slipway/internal/fault"
+	"slipway/internal/reconcile"
+	"slipway/internal/ref"
+)
+
+var (
+	_ reconcile.Store = (*Store)(nil)
+	_ reconcile.Queue = (*Store)(nil)
+)
+
+// Cursor is the last commit of a branch that was accounted for; "" at first.
+func (r *Reader) Cursor(ctx context.Context, b ref.BranchID) (ref.SHA, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	var at string
+	err := r.db.QueryRowContext(ctx, "SELECT at FROM cursors WHERE repo = ? AND branch = ?", b.Repo.String(), b.Name).Scan(&at)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return "", fmt.Errorf("read the cursor of %s: %w", b, err)
+	}
+	return ref.SHA(at), nil
+}
+
+// writeCursor moves a cursor from where the writer saw it, and nowhere else.
+func (p *prepared) writeCursor(ctx context.Context, tx *session) error {
+	c := p.cursor
+	if c == nil {
+		return nil
+	}
+	repo := c.Branch.Repo.String()
+	var n int64
+	var err error
+	if c.From == "" {
+		n, err = tx.exec(ctx, "INSERT INTO cursors (repo, branch, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", repo, c.Branch.Name, string(c.To))
+	} else {
+		n, err = tx.exec(ctx, "UPDATE cursors SET at = ? WHERE repo = ? AND branch = ? AND at = ?", string(c.To), repo, c.Branch.Name, string(c.From))
+	}
+	if err != nil {
+		return fmt.Errorf("move the cursor of %s: %w", c.Branch, err)
+	}
+	if n != 1 {
+		return fault.AsChanged(fmt.Errorf("the cursor of %s is no longer at %q", c.Branch, c.From))
+	}
+	return nil
+}
