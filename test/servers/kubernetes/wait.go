@@ -10,8 +10,14 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// beat is how often a condition is looked at again.
-const beat = 50 * time.Millisecond
+const (
+	// beat is how often a condition is looked at again.
+	beat = 50 * time.Millisecond
+
+	// lookLimit is how long one look may take: an API server without its etcd
+	// accepts a request and answers nothing.
+	lookLimit = 2 * time.Second
+)
 
 // until looks at a condition until it holds, the context ends or a program of
 // the cluster dies. The last reason why it does not hold goes into the error.
@@ -19,7 +25,9 @@ func (c *Cluster) until(ctx context.Context, what string, holds func(context.Con
 	again := time.NewTicker(beat)
 	defer again.Stop()
 	for {
-		err := holds(ctx)
+		looking, stop := context.WithTimeout(ctx, lookLimit)
+		err := holds(looking)
+		stop()
 		if err == nil {
 			return nil
 		}
