@@ -87,10 +87,10 @@ func (t Target) wayTo(version string) (Deployment, error) {
 	return Deployment{}, fmt.Errorf("%s was never healthy here", version)
 }
 
-// lastGood finds where a bad rollout goes back to.
+// lastGood finds where a bad rollout, barred already, goes back to.
 func (t Target) lastGood(o Observation) (Deployment, bool) {
 	for _, d := range t.history() {
-		if d.Image != t.Current.Image && t.usable(d) {
+		if t.usable(d) {
 			return t.wayOf(d), true
 		}
 	}

@@ -92,7 +92,7 @@ func (t Target) obstacle(c Candidate, running Release) (why string, final bool) 
 // back (D4): what they went back behind stays behind.
 func (t Target) left(r Release) bool {
 	return slices.ContainsFunc(t.Past, func(d Deployment) bool {
-		ran := !d.Back && !d.Applied.IsZero() && !d.Applied.Before(t.TakenOver.At)
+		ran := !d.Back && !d.Applied.Before(t.TakenOver.At)
 		return ran && d.Release.Version == r.Version && !t.allowed(r.Version, d.At)
 	})
 }
