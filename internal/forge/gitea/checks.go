@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,21 +40,40 @@ func (c *Client) readChecks(ctx context.Context, repo ref.RepoID, sha, base ref.
 	checks := gate.Checks{SHA: sha}
 	var group errgroup.Group
 	var ofStatuses, ofJobs error
+	var first map[int64]int64
 	group.Go(func() error {
 		checks.Statuses, ofStatuses = c.statuses(ctx, repo, sha)
 		return nil
 	})
 	group.Go(func() error {
-		checks.Jobs, ofJobs = c.jobs(ctx, repo, sha, base)
+		checks.Jobs, first, ofJobs = c.jobs(ctx, repo, sha, base)
 		return nil
 	})
 	_ = group.Wait() // the errors are kept apart
 	checks.StatusesRead, checks.JobsRead = whole(ofStatuses), whole(ofJobs)
+	checks.Statuses = slices.DeleteFunc(checks.Statuses, func(s gate.Status) bool { return outrun(s, first) })
 	return checks, errors.Join(ofStatuses, ofJobs)
 }
 
-// statuses reads every row, superseded ones too: Gitea's own digest keeps the
-// newest of each context and would hide what a second source has said.
+// ofJob finds the run and the job in the address of a workflow job's status.
+var ofJob = regexp.MustCompile(`/actions/runs/([0-9]+)/jobs/([0-9]+)$`)
+
+// outrun says whether a status is of an earlier attempt of a run, whose jobs
+// all report anew and under new addresses when it is run again. first has the
+// lowest id among the jobs of each run's latest attempt: those of a still newer
+// one have higher ids, and theirs are kept.
+func outrun(s gate.Status, first map[int64]int64) bool {
+	found := ofJob.FindStringSubmatch(s.URL)
+	if s.Creator != "" || found == nil {
+		return false
+	}
+	run, _ := strconv.ParseInt(found[1], 10, 64)   // digits; too many of them are no run's
+	job, err := strconv.ParseInt(found[2], 10, 64) // likewise
+	return err == nil && job < first[run]
+}
+
+// statuses reads every row: Gitea's own digest keeps the newest of each context
+// and would hide what a second source has said.
 func (c *Client) statuses(ctx context.Context, repo ref.RepoID, sha ref.SHA) ([]gate.Status, error) {
 	list, err := pages(func(o sdk.ListOptions) (rows []*sdk.Status, r *sdk.Response, err error) {
 		// By index, so that a row added meanwhile moves no other: the server's
@@ -71,7 +92,7 @@ func (c *Client) statuses(ctx context.Context, repo ref.RepoID, sha ref.SHA) ([]
 			State:       statusState(string(s.State)),
 			Creator:     login(s.Creator),
 			Description: s.Description,
-			URL:         c.absolute(s.TargetURL),
+			URL:         absolute(s.TargetURL, s.URL),
 			At:          s.Created.UTC(),
 		})
 	}
@@ -79,11 +100,12 @@ func (c *Client) statuses(ctx context.Context, repo ref.RepoID, sha ref.SHA) ([]
 	return slices.CompactFunc(statuses, func(a, b gate.Status) bool { return a.ID == b.ID }), nil
 }
 
-// jobs reads the latest attempt of every workflow run on the commit.
-func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha, base ref.SHA) ([]gate.Job, error) {
+// jobs reads the latest attempt of every workflow run on the commit, and gives
+// the lowest id among the jobs of each.
+func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha, base ref.SHA) ([]gate.Job, map[int64]int64, error) {
 	client, err := c.sdk(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	runs, err := pages(func(o sdk.ListOptions) ([]*sdk.ActionWorkflowRun, *sdk.Response, error) {
 		list, response, err := client.ListRepoActionRuns(repo.Owner, repo.Name,
@@ -94,33 +116,38 @@ func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha, base ref.SHA) (
 		return list.WorkflowRuns, response, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("workflow runs: %w", err)
+		return nil, nil, fmt.Errorf("workflow runs: %w", err)
 	}
 	slices.SortFunc(runs, func(a, b *sdk.ActionWorkflowRun) int { return int(a.ID - b.ID) })
 	runs = slices.CompactFunc(runs, func(a, b *sdk.ActionWorkflowRun) bool { return a.ID == b.ID })
 	paths, err := c.workflowPaths(ctx, repo, runs, sha, base)
 	if err != nil {
-		return nil, fmt.Errorf("workflow files: %w", err)
+		return nil, nil, fmt.Errorf("workflow files: %w", err)
 	}
 	of := make([][]gate.Job, len(runs))
+	lowest := make([]int64, len(runs))
 	group, inGroup := errgroup.WithContext(ctx)
 	group.SetLimit(together)
 	for i, run := range runs {
 		group.Go(func() (err error) {
-			of[i], err = c.jobsOf(inGroup, repo, run, paths[i])
+			of[i], lowest[i], err = c.jobsOf(inGroup, repo, run, paths[i])
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return slices.Concat(of...), nil
+	first := make(map[int64]int64, len(runs))
+	for i, run := range runs {
+		first[run.ID] = lowest[i]
+	}
+	return slices.Concat(of...), first, nil
 }
 
-func (c *Client) jobsOf(ctx context.Context, repo ref.RepoID, run *sdk.ActionWorkflowRun, path string) ([]gate.Job, error) {
+func (c *Client) jobsOf(ctx context.Context, repo ref.RepoID, run *sdk.ActionWorkflowRun, path string) (jobs []gate.Job, lowest int64, err error) {
 	client, err := c.sdk(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	list, err := pages(func(o sdk.ListOptions) ([]*sdk.ActionWorkflowJob, *sdk.Response, error) {
 		list, response, err := client.ListRepoActionRunJobs(repo.Owner, repo.Name, run.ID, sdk.ListRepoActionJobsOptions{ListOptions: o})
@@ -130,13 +157,15 @@ func (c *Client) jobsOf(ctx context.Context, repo ref.RepoID, run *sdk.ActionWor
 		return list.Jobs, response, nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("jobs of run %d: %w", run.ID, err)
+		return nil, 0, fmt.Errorf("jobs of run %d: %w", run.ID, err)
 	}
-	jobs := make([]gate.Job, 0, len(list))
 	for _, j := range list {
 		head, err := ref.ParseSHA(j.HeadSha)
 		if err != nil {
-			return nil, fmt.Errorf("job %d: %w", j.ID, err)
+			return nil, 0, fmt.Errorf("job %d: %w", j.ID, err)
+		}
+		if lowest == 0 || j.ID < lowest {
+			lowest = j.ID
 		}
 		jobs = append(jobs, gate.Job{
 			RunID:    run.ID,
@@ -150,82 +179,7 @@ func (c *Client) jobsOf(ctx context.Context, repo ref.RepoID, run *sdk.ActionWor
 			At:       latest(j.CreatedAt, j.StartedAt, j.CompletedAt),
 		})
 	}
-	return jobs, nil
-}
-
-// workflowPaths gives the path of each run's workflow file. Gitea names the
-// file only, within the first of the workflow folders that the commit has. A
-// file that is not there (the run is of a workflow that the organisation
-// imposes) or cannot be told stays without its folder, and so matches no rule.
-func (c *Client) workflowPaths(ctx context.Context, repo ref.RepoID, runs []*sdk.ActionWorkflowRun, sha, base ref.SHA) ([]string, error) {
-	paths := make([]string, len(runs))
-	folders := map[ref.SHA]folder{}
-	for i, run := range runs {
-		paths[i] = run.Path
-		name, ok := workflowFile(run.Path)
-		source := sha
-		if run.Event == "pull_request_target" { // the one event whose workflow is not the commit's own
-			source = base
-		}
-		if !ok || source == "" {
-			continue
-		}
-		if _, seen := folders[source]; !seen {
-			f, err := c.workflowFolder(ctx, repo, source)
-			if err != nil {
-				return nil, err
-			}
-			folders[source] = f
-		}
-		if f := folders[source]; slices.Contains(f.entries, name) || strings.Contains(name, "/") && f.path != "" {
-			paths[i] = f.path + "/" + name
-		}
-	}
-	return paths, nil
-}
-
-// folder is a workflow folder with what lies directly in it; the zero value is
-// none.
-type folder struct {
-	path    string
-	entries []string
-}
-
-func (c *Client) workflowFolder(ctx context.Context, repo ref.RepoID, sha ref.SHA) (folder, error) {
-	for _, dir := range c.dirs {
-		contents, err := c.contents(ctx, repo, sha, dir, false)
-		switch {
-		case status(err) == http.StatusNotFound:
-			continue
-		case err != nil:
-			return folder{}, err
-		case contents.FileContents != nil:
-			continue // not a folder
-		}
-		f := folder{path: dir}
-		for _, entry := range contents.DirContents {
-			f.entries = append(f.entries, entry.Name)
-		}
-		return f, nil
-	}
-	return folder{}, nil
-}
-
-// workflowFile takes the file's name out of a run's path: NAME@REF, or
-// NAME@COMMIT. Where a name or a branch makes that ambiguous there is none.
-func workflowFile(path string) (string, bool) {
-	end := strings.LastIndex(path, "@")
-	if end < 1 {
-		return "", false
-	}
-	if _, err := ref.ParseSHA(path[end+1:]); err == nil {
-		return path[:end], !strings.Contains(path[:end], "@")
-	}
-	if strings.Count(path, "@refs/") != 1 {
-		return "", false
-	}
-	name, _, _ := strings.Cut(path, "@refs/")
-	return name, name != ""
+	return jobs, lowest, nil
 }
 
 // statusState maps a commit status. A warning is no success.
@@ -266,12 +220,13 @@ func jobState(status, conclusion string) gate.State {
 }
 
 // absolute completes the address of a workflow job, which Gitea stores without
-// its host.
-func (c *Client) absolute(address string) string {
-	if strings.HasPrefix(address, "/") && !strings.HasPrefix(address, "//") {
-		return c.origin + address
+// its host, from another address of the site as people see it.
+func absolute(address, sibling string) string {
+	site, err := url.Parse(sibling)
+	if err != nil || !strings.HasPrefix(address, "/") || strings.HasPrefix(address, "//") {
+		return address
 	}
-	return address
+	return site.Scheme + "://" + site.Host + address
 }
 
 // latest is the newest of some times; Gitea gives 1970 for what has not been.

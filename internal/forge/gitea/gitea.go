@@ -46,7 +46,6 @@ type Config struct {
 // Client is a Gitea as the reconciler's forge. It is safe for concurrent use.
 type Client struct {
 	base     string // without a slash at its end
-	origin   string // scheme and host
 	login    string
 	http     *http.Client
 	dirs     []string
@@ -93,7 +92,6 @@ func New(c Config) (*Client, error) {
 	}
 	return &Client{
 		base:     strings.TrimRight(c.URL, "/"),
-		origin:   site.Scheme + "://" + site.Host,
 		login:    c.Login,
 		dirs:     c.WorkflowDirs,
 		onUnread: c.OnUnread,

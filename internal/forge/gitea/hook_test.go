@@ -45,6 +45,7 @@ func TestRecordedDeliveries(t *testing.T) {
 	pull := func(n int64) *reconcile.Hint { return &reconcile.Hint{Repo: app, Number: n} }
 	commit := func(sha ref.SHA) *reconcile.Hint { return &reconcile.Hint{Repo: app, SHA: sha} }
 	branch := func(name string) *reconcile.Hint { return &reconcile.Hint{Repo: app, Branch: name} }
+	deliveries := ref.RepoID{Owner: "acme", Name: "deliveries"}
 	tests := []struct {
 		delivery string
 		hint     *reconcile.Hint // nil: nothing to look at
@@ -69,6 +70,8 @@ func TestRecordedDeliveries(t *testing.T) {
 		{"create", branch("feat1")},
 		{"delete", branch("mover")},
 		{"release__published", nil},
+		{"workflow_run__requested", &reconcile.Hint{Repo: deliveries, SHA: "08c9ddab45764dcf89224711f7801ef370aafa42"}},
+		{"workflow_job__queued", &reconcile.Hint{Repo: deliveries, SHA: "08c9ddab45764dcf89224711f7801ef370aafa42"}},
 	}
 	covered := map[string]bool{}
 	for _, test := range tests {

@@ -1,22 +1,310 @@
 package gitea
 
-import "testing"
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
 
-func (w *world) testSnapshot(t *testing.T)   {
+	"github.com/google/go-cmp/cmp"
+
+	"slipway/gate"
+	"slipway/internal/fault"
+	"slipway/internal/ref"
+	server "slipway/test/servers/gitea"
+)
+
+func (w *world) testSnapshot(t *testing.T) {
 	r := w.repository(t, "snapshot")
-	id, head := r.change("feat1")
+	id, first := r.change("feat1")
+	head := r.commit(r.alice, "feat1", file{path: "b.txt", content: "b", mail: "nobody@elsewhere.invalid",
+		message: "feat: b\n\nCo-authored-by: Carol <CAROL@slipway.invalid>\nCo-authored-by: Who <who@elsewhere.invalid>\nCo-Authored-By: D <17+dave@noreply.localhost>"})
+	r.label(id, "hold", "bug")
+	r.settled(id)
 	r.review(w.carol, id, head, "APPROVED")
 	r.review(w.dave, id, head, "APPROVED")
-	s := r.snapshot(id)
-	t.Logf("%+v", s)
+	// More rows than a page holds.
+	for i := range 60 {
+		r.status(w.ci, head, fmt.Sprintf("ci/%d", i%3), "pending")
+	}
+	r.status(w.ci, head, "ci/0", "success")
+	r.status(w.ci, head, "ci/1", "skipped")
+	r.status(w.alice, head, "ci/1", "success")
+
+	var s gate.Snapshot
+	r.eventually("it can be merged", func() bool {
+		s = r.snapshot(id)
+		return s.Pull.Mergeable == ref.Yes
+	})
 	routes, unread := r.calls.seen()
-	t.Log(len(routes), routes, unread)
+	if unread != nil {
+		t.Errorf("unread: %v", unread)
+	}
+	if len(routes) > 9 {
+		t.Errorf("%d calls (one more than eight for the second page of statuses): %q", len(routes), routes)
+	}
+
+	r.run(t, "the pull request is told whole", func(t *testing.T, r *repository) {
+		want := gate.PullRequest{
+			ID: id, Title: "feat: feat1", Author: "alice", Head: head, HeadBranch: "feat1", HeadRepo: r.id,
+			Base: "main", BaseHead: must(r.client.Branch(t.Context(), ref.BranchID{Repo: r.id, Name: "main"}))(t),
+			Open: ref.Yes, Merged: ref.No, Draft: ref.No, Mergeable: ref.Yes, Labels: []string{"bug", "hold"},
+		}
+		got := s.Pull
+		if got.Opened.IsZero() || got.Updated.Before(got.Opened) {
+			t.Errorf("opened %s, updated %s", got.Opened, got.Updated)
+		}
+		got.Opened, got.Updated = time.Time{}, time.Time{}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+	r.run(t, "commits come oldest first, unmapped e-mails without a login, co-authors mapped where known", func(t *testing.T, r *repository) {
+		want := []gate.Commit{
+			{SHA: first, Author: "alice", AuthorEmail: "alice@slipway.invalid", Committer: "alice", CommitterEmail: "alice@slipway.invalid"},
+			{SHA: head, Author: "", AuthorEmail: "nobody@elsewhere.invalid", Committer: s.Commits[1].Committer, CommitterEmail: s.Commits[1].CommitterEmail,
+				CoAuthors: []gate.CoAuthor{
+					{Login: "carol", Email: "CAROL@slipway.invalid"},
+					{Login: "", Email: "who@elsewhere.invalid"},
+					{Login: "dave", Email: "17+dave@noreply.localhost"},
+				}},
+		}
+		if diff := cmp.Diff(want, s.Commits); diff != "" || s.CommitsRead != ref.Yes {
+			t.Errorf("read %s (-want +got):\n%s", s.CommitsRead, diff)
+		}
+	})
+	r.run(t, "statuses are all rows of all pages, in order, with who made them", func(t *testing.T, r *repository) {
+		st := s.Checks.Statuses
+		if s.Checks.StatusesRead != ref.Yes || len(st) != 63 {
+			t.Fatalf("read %s, %d rows, want 63", s.Checks.StatusesRead, len(st))
+		}
+		for i, row := range st {
+			if row.ID != int64(i+1) {
+				t.Fatalf("row %d has the id %d", i, row.ID)
+			}
+		}
+		last := st[60:]
+		if last[0].State != gate.StateSuccess || last[0].Creator != "ci" || last[1].State != gate.StateSkipped || last[2].Creator != "alice" {
+			t.Errorf("got %+v", last)
+		}
+	})
+	r.run(t, "reviewers on the whitelist are eligible with the right to read", func(t *testing.T, r *repository) {
+		if len(s.Reviews) != 2 || s.ReviewsRead != ref.Yes {
+			t.Fatalf("got %+v", s.Reviews)
+		}
+		for i, who := range []string{"carol", "dave"} {
+			got := s.Reviews[i]
+			if got.Reviewer != who || got.State != gate.ReviewApproved || got.Commit != head || got.Official != ref.Yes || got.Eligible != ref.Yes || got.ObservedHead != "" {
+				t.Errorf("got %+v", got)
+			}
+		}
+	})
+	r.run(t, "the list shows it, and its fingerprint changes with a label and not by itself", func(t *testing.T, r *repository) {
+		before := must(r.client.OpenPulls(t.Context(), r.id))(t)
+		again := must(r.client.OpenPulls(t.Context(), r.id))(t)
+		if len(before) != 1 || before[0].ID != id || !slices.Equal(before, again) {
+			t.Fatalf("got %v, then %v", before, again)
+		}
+		r.label(id, "more")
+		after := must(r.client.OpenPulls(t.Context(), r.id))(t)
+		if after[0].Fingerprint == before[0].Fingerprint {
+			t.Error("the fingerprint is the same with another label")
+		}
+	})
+	r.run(t, "a change of workflow files is seen, by rename too", func(t *testing.T, r *repository) {
+		if s.WorkflowsChanged != ref.No {
+			t.Errorf("without one: %s", s.WorkflowsChanged)
+		}
+		r.commit(r.alice, "flow", file{path: ".github/workflows/x.yml", content: "on: push", message: "ci: x"})
+		flow := r.open(r.alice, "flow", "ci: x")
+		if got := r.snapshot(flow).WorkflowsChanged; got != ref.Yes {
+			t.Errorf("with one: %s", got)
+		}
+	})
+	w.testHeadMoves(t, r)
+	w.testMergeable(t, r)
 }
-func (w *world) testChecks(t *testing.T)     {}
-func (w *world) testReviews(t *testing.T)    {}
-func (w *world) testMerge(t *testing.T)      {}
-func (w *world) testRelease(t *testing.T)    {}
-func (w *world) testRevert(t *testing.T)     {}
-func (w *world) testContents(t *testing.T)   {}
-func (w *world) testDeliveries(t *testing.T) {}
-func (w *world) testRights(t *testing.T)     {}
+
+// testHeadMoves pushes while a snapshot is being read.
+func (w *world) testHeadMoves(t *testing.T, r *repository) {
+	r.run(t, "a push between the reads makes no mixed snapshot", func(t *testing.T, r *repository) {
+		id, _ := r.change("moving")
+		var once sync.Once
+		client := must(New(Config{URL: w.URL(), Login: "slipway", Token: func() (string, error) { return w.bot.Token, nil },
+			HTTPClient: &http.Client{Transport: before("/reviews", func() {
+				once.Do(func() {
+					r.commit(r.alice, "moving", file{path: "moved.txt", content: "x", message: "feat: moved"})
+				})
+			})}}))(t)
+		_, err := client.Snapshot(t.Context(), id)
+		wantFault(t, err, fault.Changed, id.String(), "moved")
+	})
+}
+
+func (w *world) testMergeable(t *testing.T, r *repository) {
+	r.run(t, "a conflict is unknown at first and then certain", func(t *testing.T, r *repository) {
+		head := r.commit(r.alice, "one", file{path: "same.txt", content: "one", message: "feat: one"})
+		r.commit(r.alice, "two", file{path: "same.txt", content: "two", message: "feat: two"})
+		one, two := r.open(r.alice, "one", "feat: one"), r.open(r.alice, "two", "feat: two")
+		r.settled(one)
+		r.settled(two)
+		if err := r.merge(squash(one, head)); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		var seen []ref.Fact
+		r.eventually("the conflict is certain", func() bool {
+			fact := must(r.client.Pull(t.Context(), two))(t).Mergeable
+			if len(seen) == 0 || seen[len(seen)-1] != fact {
+				seen = append(seen, fact)
+			}
+			return fact == ref.No
+		})
+		if took := time.Since(begun); took < settleAfter {
+			t.Errorf("certain after %s, before a check could be over", took)
+		}
+		if seen[len(seen)-2] != ref.Unknown {
+			t.Errorf("the facts were %v, want unknown before no", seen)
+		}
+	})
+	r.run(t, "a draft tells nothing about conflicts", func(t *testing.T, r *repository) {
+		r.commit(r.alice, "wip", file{path: "wip.txt", content: "x", message: "feat: wip"})
+		pull := must(r.client.Pull(t.Context(), r.open(r.alice, "wip", "WIP: wip")))(t)
+		if pull.Draft != ref.Yes || pull.Mergeable != ref.Unknown {
+			t.Errorf("draft %s, mergeable %s", pull.Draft, pull.Mergeable)
+		}
+	})
+}
+
+func (w *world) testReviews(t *testing.T) {
+	r := w.repository(t, "reviews")
+	id, old := r.change("feat1")
+	r.review(w.carol, id, old, "APPROVED")
+	r.review(w.outsider, id, old, "APPROVED")
+	head := r.commit(r.alice, "feat1", file{path: "b.txt", content: "b", message: "feat: b"})
+	r.review(w.dave, id, old, "APPROVED") // after the push, on the old head
+	r.review(w.dave, id, head, "COMMENT")
+
+	r.run(t, "reviews name the head they were given on, and outsiders are not eligible", func(t *testing.T, r *repository) {
+		s := r.snapshot(id)
+		type row struct {
+			Who      string
+			State    gate.ReviewState
+			Commit   ref.SHA
+			Eligible ref.Fact
+		}
+		var got []row
+		for _, v := range s.Reviews {
+			got = append(got, row{v.Reviewer, v.State, v.Commit, v.Eligible})
+		}
+		want := []row{
+			{"carol", gate.ReviewApproved, old, ref.Yes},
+			{"outsider", gate.ReviewApproved, old, ref.No},
+			{"dave", gate.ReviewApproved, old, ref.Yes},
+			{"dave", gate.ReviewCommented, head, ref.Yes},
+		}
+		if diff := cmp.Diff(want, got); diff != "" || s.Pull.Head != head {
+			t.Errorf("head %s (-want +got):\n%s", s.Pull.Head, diff)
+		}
+	})
+	r.run(t, "a change request is told, and a later approval dismisses it", func(t *testing.T, r *repository) {
+		r.review(w.dave, id, head, "REQUEST_CHANGES")
+		asked := r.snapshot(id).Reviews
+		if last := asked[len(asked)-1]; last.State != gate.ReviewChangesRequested || last.Eligible != ref.Yes {
+			t.Errorf("got %+v", last)
+		}
+		r.review(w.dave, id, head, "APPROVED")
+		after := r.snapshot(id).Reviews
+		if before, last := after[len(after)-2], after[len(after)-1]; before.State != gate.ReviewDismissed || last.State != gate.ReviewApproved || last.Official != ref.Yes {
+			t.Errorf("got %+v, then %+v", before, last)
+		}
+	})
+	r.run(t, "who leaves the reviewers' team is no longer eligible, though still official", func(t *testing.T, r *repository) {
+		r.leaveTeam("reviewers-reviews", "dave")
+		got := r.snapshot(id).Reviews
+		if last := got[len(got)-1]; last.Reviewer != "dave" || last.Eligible != ref.No || last.Official != ref.Yes {
+			t.Errorf("got %+v", last)
+		}
+	})
+	r.run(t, "a request for a review is no review", func(t *testing.T, r *repository) {
+		n := len(r.snapshot(id).Reviews)
+		r.do(w.alice, http.MethodPost, fmt.Sprintf("/pulls/%d/requested_reviewers", id.Number), map[string]any{"reviewers": []string{"ci"}}, nil)
+		if got := r.snapshot(id).Reviews; len(got) != n {
+			t.Errorf("got %+v", got)
+		}
+	})
+}
+
+func (w *world) testEligible(t *testing.T) {
+	w.testEligibleByRight(t)
+	w.testEligibleByTeam(t)
+	w.testEligibleByPattern(t)
+}
+
+func (w *world) testEligibleByRight(t *testing.T) {
+	t.Run("without a whitelist those are eligible who may write now", func(t *testing.T) {
+		r := w.repository(t, "no-whitelist", func(b *server.BranchRule) {
+			b.EnableApprovalsWhitelist, b.ApprovalsWhitelist = false, nil
+		})
+		if err := w.SetCollaborator(t.Context(), "acme", "no-whitelist", "carol", server.Write); err != nil {
+			t.Fatal(err)
+		}
+		id, head := r.change("feat1")
+		for _, who := range []server.Account{w.ci, w.carol, w.dave} {
+			r.review(who, id, head, "APPROVED")
+		}
+		r.wantEligible(id, map[string]ref.Fact{"ci": ref.Yes, "carol": ref.Yes, "dave": ref.No})
+		r.do(w.Admin(), http.MethodDelete, "/collaborators/carol", nil, nil)
+		r.wantEligible(id, map[string]ref.Fact{"ci": ref.Yes, "carol": ref.No, "dave": ref.No})
+	})
+}
+
+func (w *world) testEligibleByTeam(t *testing.T) {
+	t.Run("a team on the whitelist counts by its members, unknown to a bot outside the organisation", func(t *testing.T) {
+		r := w.repository(t, "team-whitelist", func(b *server.BranchRule) {
+			b.ApprovalsWhitelist, b.ApprovalsWhitelistTeams = nil, []string{"reviewers-team-whitelist"}
+		})
+		id, head := r.change("feat1")
+		r.review(w.carol, id, head, "APPROVED")
+		r.review(w.ci, id, head, "APPROVED")
+		r.wantEligible(id, map[string]ref.Fact{"carol": ref.Unknown, "ci": ref.Unknown})
+		if _, unread := r.calls.seen(); unread == nil || !strings.Contains(unread.Error(), id.String()) {
+			t.Errorf("nobody was told why: %v", unread)
+		}
+
+		// A bot of the organisation, with the scope to read it, knows of a team
+		// that the organisation's members may see.
+		inside := w.member(t, "slipway-inside", "team-whitelist")
+		w.showTeam(t, "reviewers-team-whitelist")
+		r = w.as(t, r.id, inside)
+		r.wantEligible(id, map[string]ref.Fact{"carol": ref.Yes, "ci": ref.No})
+	})
+}
+
+func (w *world) testEligibleByPattern(t *testing.T) {
+	t.Run("a rule with a pattern is found for the branch", func(t *testing.T) {
+		r := w.repository(t, "pattern", func(b *server.BranchRule) {
+			b.Name, b.ApprovalsWhitelist = "m?i*", []string{"carol"}
+		})
+		id, head := r.change("feat1")
+		r.review(w.carol, id, head, "APPROVED")
+		r.review(w.dave, id, head, "APPROVED")
+		r.wantEligible(id, map[string]ref.Fact{"carol": ref.Yes, "dave": ref.No})
+	})
+}
+
+// wantEligible compares who may approve now.
+func (r *repository) wantEligible(id ref.PullID, want map[string]ref.Fact) {
+	r.t.Helper()
+	got := map[string]ref.Fact{}
+	for _, v := range r.snapshot(id).Reviews {
+		got[v.Reviewer] = v.Eligible
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		_, unread := r.calls.seen()
+		r.t.Errorf("eligible (-want +got):\n%s\nunread: %v", diff, unread)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,8 +13,8 @@ import (
 	"time"
 
 	"slipway/gate"
-	"slipway/internal/change"
 	"slipway/internal/fault"
+	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	server "slipway/test/servers/gitea"
 )
@@ -55,18 +54,28 @@ func TestRealGitea(t *testing.T) {
 		t.Skip("starts a Gitea")
 	}
 	w := start(t)
-	t.Run("Snapshot", func(t *testing.T) { w.testSnapshot(t) })
-	t.Run("Checks", func(t *testing.T) { w.testChecks(t) })
-	t.Run("Reviews", func(t *testing.T) { w.testReviews(t) })
-	t.Run("Merge", func(t *testing.T) { w.testMerge(t) })
-	t.Run("Release", func(t *testing.T) { w.testRelease(t) })
-	t.Run("Revert", func(t *testing.T) { w.testRevert(t) })
-	t.Run("Contents", func(t *testing.T) { w.testContents(t) })
-	t.Run("Deliveries", func(t *testing.T) { w.testDeliveries(t) })
-	t.Run("Rights", func(t *testing.T) { w.testRights(t) })
+	for name, test := range map[string]func(*testing.T){
+		"Snapshot":   w.testSnapshot,
+		"Checks":     w.testChecks,
+		"Reviews":    w.testReviews,
+		"Eligible":   w.testEligible,
+		"Merge":      w.testMerge,
+		"MergeRules": w.testMergeRules,
+		"Release":    w.testRelease,
+		"Revert":     w.testRevert,
+		"Contents":   w.testContents,
+		"Deliveries": w.testDeliveries,
+		"Rights":     w.testRights,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t)
+		})
+	}
 }
 
-// start runs a Gitea, makes the people, and stops it in the end.
+// start runs a Gitea with a CI runner, makes the people, and stops both in the
+// end.
 func start(t *testing.T) *world {
 	t.Helper()
 	binaries, err := server.FindBinaries("")
@@ -79,6 +88,15 @@ func start(t *testing.T) *world {
 	}
 	t.Cleanup(func() {
 		if err := s.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	runner, err := s.StartRunner(t.Context(), t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := runner.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -141,6 +159,9 @@ func (w *world) repository(t *testing.T, name string, adjust ...func(*server.Bra
 	return w.as(t, ref.RepoID{Owner: "acme", Name: name}, w.bot)
 }
 
+// openToPush lets who may write push to the base.
+func openToPush(b *server.BranchRule) { b.EnablePush = true }
+
 // as gives a client for a repository with an account's token.
 func (w *world) as(t *testing.T, id ref.RepoID, who server.Account) *repository {
 	t.Helper()
@@ -157,6 +178,15 @@ func (w *world) as(t *testing.T, id ref.RepoID, who server.Account) *repository 
 		t.Fatal(err)
 	}
 	return r
+}
+
+// run is a subtest that fails by itself.
+func (r *repository) run(t *testing.T, name string, test func(*testing.T, *repository)) {
+	t.Run(name, func(t *testing.T) {
+		own := *r
+		own.t = t
+		test(t, &own)
+	})
 }
 
 // do makes a call of the API as somebody.
@@ -248,10 +278,35 @@ func (r *repository) review(who server.Account, id ref.PullID, on ref.SHA, event
 	return made.ID
 }
 
+// snapshot reads one, again if the head is moving.
 func (r *repository) snapshot(id ref.PullID) gate.Snapshot {
 	r.t.Helper()
-	r.calls.reset()
-	return must(r.client.Snapshot(r.t.Context(), id))(r.t)
+	var s gate.Snapshot
+	r.eventually("the head stands still", func() bool {
+		r.calls.reset()
+		var err error
+		s, err = r.client.Snapshot(r.t.Context(), id)
+		if err != nil && fault.KindOf(err) != fault.Changed {
+			r.t.Fatal(err)
+		}
+		return err == nil
+	})
+	return s
+}
+
+// merge merges as soon as Gitea no longer asks for patience.
+func (r *repository) merge(call reconcile.MergeCall) error {
+	r.t.Helper()
+	var err error
+	r.eventually("the merge is answered", func() bool {
+		err = r.client.Merge(r.t.Context(), call)
+		patience := err != nil && strings.Contains(err.Error(), "Please try again later")
+		if patience && fault.KindOf(err) != fault.Changed {
+			r.t.Fatal(err)
+		}
+		return !patience
+	})
+	return err
 }
 
 // eventually looks again and again until yes, at most half a minute.
@@ -320,6 +375,3 @@ func wantFault(t *testing.T, err error, kind fault.Kind, words ...string) {
 		}
 	}
 }
-
-var _ = os.Args
-var _ change.Posted

@@ -63,11 +63,11 @@ func (c *Client) OpenPull(ctx context.Context, repo ref.RepoID, branch, base, ti
 		Body:  body,
 	})
 	if err != nil {
-		err = refused(response, err)
+		err = sorted(refused(response, err))
 		if status(err) == http.StatusNotFound {
 			err = fault.AsChanged(err)
 		}
-		return ref.PullID{}, fmt.Errorf("open a pull request from %s to %s in %s: %w", branch, base, repo, sorted(err))
+		return ref.PullID{}, fmt.Errorf("open a pull request from %s to %s in %s: %w", branch, base, repo, err)
 	}
 	return ref.PullID{Repo: repo, Number: p.Index}, nil
 }
