@@ -28,6 +28,16 @@ func (r *Reader) Cursor(ctx context.Context, b ref.BranchID) (ref.SHA, error) {
 	return ref.SHA(at), nil
 }
 
+// checkCursor keeps a cursor from being put on nothing, where no later step
+// could find it.
+func (p *prepared) checkCursor() error {
+	c := p.cursor
+	if c == nil || (!c.Branch.Repo.IsZero() && c.Branch.Name != "" && c.To != "") {
+		return nil
+	}
+	return fmt.Errorf("move the cursor of %s to %q: a cursor needs a branch and a commit", c.Branch, c.To)
+}
+
 // writeCursor moves a cursor from where the writer saw it, and nowhere else.
 func (p *prepared) writeCursor(ctx context.Context, tx *session) error {
 	c := p.cursor

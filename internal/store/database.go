@@ -21,10 +21,6 @@ const applicationID = 0x534C4950
 // process, such as somebody's sqlite3 shell.
 const busyTimeout = "10000" // milliseconds
 
-// errInterrupted says that a process died while it made the file: it takes a
-// connection that may write to bring it back to what was last committed.
-var errInterrupted = errors.New("a write was interrupted")
-
 // resolve gives the store one name, whatever link leads to it, so that two
 // servers cannot miss each other's lock.
 func resolve(path string) (string, error) {
@@ -58,6 +54,12 @@ func create(path string) error {
 // readable opens connections that cannot write.
 func readable(path string) (*sql.DB, error) {
 	return connect(path, url.Values{"mode": {"ro"}, "_query_only": {"1"}})
+}
+
+// restoring opens a connection that runs no statement that writes, but may
+// take back what a process left half done when it died.
+func restoring(path string) (*sql.DB, error) {
+	return connect(path, url.Values{"mode": {"rw"}, "_query_only": {"1"}})
 }
 
 // writable opens connections that write durably; it does not create a file.
@@ -129,6 +131,13 @@ func inspect(ctx context.Context, db *sql.DB, known int64, deep bool) (int64, er
 	return version, nil
 }
 
+// interrupted says that a process died in the middle of a write that a
+// connection which cannot write cannot take back.
+func interrupted(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_READONLY_ROLLBACK
+}
+
 // explain adds what to do to the errors of SQLite that an operator meets when
 // a store is opened.
 func explain(err error) error {
@@ -137,15 +146,17 @@ func explain(err error) error {
 		return err
 	}
 	const primary = 0xff
-	switch e.Code() & primary {
-	case sqlite3.SQLITE_NOTADB:
+	switch {
+	case interrupted(err):
+		return fmt.Errorf("a write to it was interrupted: start slipway serve on it once: %w", err)
+	case e.Code()&primary == sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("this is not a SQLite database, or its start is damaged: name another path, or restore it from a copy: %w", err)
-	case sqlite3.SQLITE_CORRUPT:
+	case e.Code()&primary == sqlite3.SQLITE_CORRUPT:
 		return fmt.Errorf("the database is damaged: restore it from a copy: %w", err)
-	case sqlite3.SQLITE_CANTOPEN:
+	case e.Code()&primary == sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("the file cannot be opened: it must exist, and its directory must be writable: %w", err)
-	case sqlite3.SQLITE_READONLY:
-		return fmt.Errorf("the file or its directory is read-only: %w: %w", errInterrupted, err)
+	case e.Code()&primary == sqlite3.SQLITE_READONLY:
+		return fmt.Errorf("the file and its directory must be writable: %w", err)
 	default:
 		return err
 	}

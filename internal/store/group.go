@@ -88,7 +88,7 @@ func (g *group) stop() {
 	g.mu.Lock()
 	g.closed = true
 	g.mu.Unlock()
-	signal(g.nudge)
+	wake(g.nudge)
 	<-g.ended
 }
 
@@ -99,7 +99,7 @@ func (g *group) enqueue(j *job) error {
 		return errClosed
 	}
 	g.queue = append(g.queue, j)
-	signal(g.nudge)
+	wake(g.nudge)
 	return nil
 }
 
@@ -161,7 +161,7 @@ func (g *group) run(s *session) {
 // answered can count on the signal.
 func (g *group) answer(jobs []*job) {
 	if slices.ContainsFunc(jobs, func(j *job) bool { return j.due }) {
-		signal(g.woken)
+		wake(g.woken)
 	}
 	for _, j := range jobs {
 		close(j.done)
@@ -191,7 +191,7 @@ func (g *group) gather(last int, limit time.Duration) {
 	}
 }
 
-func signal(c chan struct{}) {
+func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -46,7 +46,7 @@ func migrate(ctx context.Context, db *sql.DB, steps fs.FS, log *slog.Logger) err
 		log.InfoContext(ctx, "store migrated", "schema", step.Source.Version, "took", step.Duration)
 	}
 	if err != nil {
-		return fmt.Errorf("migrate: %w: the steps before this one stay, nothing of it does", err)
+		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
 }

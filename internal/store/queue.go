@@ -10,6 +10,13 @@ import (
 	"slipway/internal/reconcile"
 )
 
+// A key can be claimed when its lease ends, or else when it is due.
+const (
+	nextReady = "SELECT min(coalesce(held_until, due_at)) FROM queue"
+	readyKeys = `SELECT key, token + 1, seq, failures FROM queue
+	             WHERE coalesce(held_until, due_at) <= ? ORDER BY coalesce(held_until, due_at), key LIMIT ?`
+)
+
 // Claim takes up to n keys that are due and not held, longest ready first. A
 // key whose lease has ended is ready since then, under a higher token.
 func (s *Store) Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]reconcile.Claim, error) {
@@ -73,7 +80,7 @@ func (r *Reader) Next(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var at sql.NullInt64
-	if err := r.db.QueryRowContext(ctx, "SELECT min(coalesce(held_until, due_at)) FROM queue").Scan(&at); err != nil {
+	if err := r.db.QueryRowContext(ctx, nextReady).Scan(&at); err != nil {
 		return time.Time{}, fmt.Errorf("read the queue: %w", err)
 	}
 	if !at.Valid {
@@ -84,10 +91,7 @@ func (r *Reader) Next(ctx context.Context) (time.Time, error) {
 
 func claim(ctx context.Context, tx *session, now time.Time, n int, until time.Time) ([]reconcile.Claim, error) {
 	var claims []reconcile.Claim
-	err := tx.rows(ctx,
-		`SELECT key, token + 1, seq, failures FROM queue
-		 WHERE coalesce(held_until, due_at) <= ? ORDER BY coalesce(held_until, due_at), key LIMIT ?`,
-		[]any{micros(now), n},
+	err := tx.rows(ctx, readyKeys, []any{micros(now), n},
 		func(rows *sql.Rows) error {
 			c := reconcile.Claim{Until: moment(micros(until))}
 			err := rows.Scan(&c.Key, &c.Token, &c.Seq, &c.Failures)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"strings"
 	"time"
@@ -13,6 +14,11 @@ import (
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
+)
+
+const (
+	selectChanges = "SELECT repo, number, rev, schema, document FROM changes"
+	newestFirst   = " ORDER BY number DESC, repo LIMIT ?"
 )
 
 // readTimeout bounds one read, whatever its caller allows.
@@ -31,26 +37,7 @@ func OpenReadOnly(ctx context.Context, path string) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", path, err)
 	}
-	known, err := newest(steps)
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
-	}
-	real, err := resolve(path)
-	if err != nil {
-		return nil, err
-	}
-	r, err := newReader(real)
-	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", path, err)
-	}
-	version, err := inspect(ctx, r.db, known, false)
-	if err == nil && version < known {
-		err = fmt.Errorf("the database has schema %d, this slipway reads %d: start slipway serve on it once", version, known)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", path, err), r.Close())
-	}
-	return r, nil
+	return openReadOnly(ctx, path, steps)
 }
 
 // Close ends reading.
@@ -94,9 +81,7 @@ func (r *Reader) Changes(ctx context.Context, f reconcile.Filter) ([]change.Chan
 	if f.Limit > 0 {
 		limit = f.Limit
 	}
-	rows, err := r.db.QueryContext(ctx,
-		"SELECT repo, number, rev, schema, document FROM changes"+where+" ORDER BY number DESC, repo LIMIT ?",
-		append(args, limit)...)
+	rows, err := r.db.QueryContext(ctx, selectChanges+where+newestFirst, append(args, limit)...)
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
@@ -231,6 +216,34 @@ func (r *Reader) Snapshot(ctx context.Context, hash string) (body []byte, found 
 	return body, true, nil
 }
 
+func openReadOnly(ctx context.Context, path string, steps fs.FS) (_ *Reader, err error) {
+	real, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newReader(real)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open store %s: %w", path, err), r.Close())
+		}
+	}()
+	known, err := newest(steps)
+	if err != nil {
+		return nil, err
+	}
+	version, err := inspect(ctx, r.db, known, false)
+	if err != nil {
+		return nil, err
+	}
+	if version < known {
+		return nil, fmt.Errorf("the database has schema %d, this slipway reads %d: start slipway serve on it once", version, known)
+	}
+	return r, nil
+}
+
 func newReader(path string) (*Reader, error) {
 	db, err := readable(path)
 	if err != nil {
@@ -249,7 +262,13 @@ func conditions(f reconcile.Filter) (where string, args []any) {
 		parts = append(parts, part)
 		args = append(args, values...)
 	}
-	if !f.Repo.IsZero() {
+	switch {
+	case f.Repo.IsZero():
+	case f.SHA != "" || f.Unfinished:
+		// The plus keeps SQLite from reading all of the repository's changes
+		// where an index on what is rarer leads straight to the few.
+		add("+repo = ?", f.Repo.String())
+	default:
 		add("repo = ?", f.Repo.String())
 	}
 	if f.Base != "" {

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"slipway/internal/fault"
@@ -37,6 +38,8 @@ type Store struct {
 	db      *sql.DB  // the session's
 	held    *os.File // the lock
 	now     func() time.Time
+	closing sync.Once
+	closed  error // by closing
 }
 
 // Open opens the store, makes it if there is none, and brings its schema
@@ -51,11 +54,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 }
 
 // Close commits what waits, refuses whatever comes later, and lets go of the
-// file.
+// file. Closing again does nothing.
 func (s *Store) Close() error {
-	s.group.stop()
-	// The writer closes last, so that it empties the log into the database.
-	return errors.Join(s.Reader.Close(), s.session.close(), s.db.Close(), s.held.Close())
+	s.closing.Do(func() {
+		s.group.stop()
+		// The writer closes last, so that it empties the log into the database.
+		s.closed = errors.Join(s.Reader.Close(), s.session.close(), s.db.Close(), s.held.Close())
+	})
+	return s.closed
 }
 
 // Ping says whether the store can be read and its writer answers.
@@ -144,18 +150,18 @@ func (s *Store) discard() error {
 }
 
 // look refuses a file that must not be written, through a connection that
-// cannot write. Only where an interrupted write must first be taken back does
-// it look through one that can.
+// cannot write it. Only where a dead process left a write half done does it
+// take that back first.
 func look(ctx context.Context, path string, known int64) error {
 	db, err := readable(path)
 	if err != nil {
 		return err
 	}
 	_, err = inspect(ctx, db, known, true)
-	if err = errors.Join(err, db.Close()); !errors.Is(err, errInterrupted) {
+	if err = errors.Join(err, db.Close()); !interrupted(err) {
 		return err
 	}
-	if db, err = writable(path); err != nil {
+	if db, err = restoring(path); err != nil {
 		return err
 	}
 	_, err = inspect(ctx, db, known, true)

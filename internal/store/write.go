@@ -45,7 +45,7 @@ func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
 	if p.snapshot != nil {
 		p.snapshot.Body = bytes.Clone(p.snapshot.Body)
 	}
-	for _, wrong := range []error{p.setChange(w.Change), p.setTarget(w.Target), p.setRelease(w.Release), p.checkSnapshot()} {
+	for _, wrong := range []error{p.setChange(w.Change), p.setTarget(w.Target), p.setRelease(w.Release), p.checkSnapshot(), p.checkCursor()} {
 		if wrong != nil {
 			return nil, wrong
 		}

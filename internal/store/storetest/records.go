@@ -37,6 +37,43 @@ func testReviews(t *testing.T, place Place) {
 	})
 }
 
+func testCursors(t *testing.T, place Place) {
+	s, _ := start(t, place)
+	main := branch("app", "main")
+	at := func(t *testing.T, b ref.BranchID, commit ref.SHA) {
+		t.Helper()
+		got, err := s.Cursor(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, got, commit, "cursor of "+b.String())
+	}
+	step := func(from, to ref.SHA) reconcile.Write {
+		return reconcile.Write{Cursor: &reconcile.Cursor{Branch: main, From: from, To: to}}
+	}
+	at(t, main, "")
+	t.Run("a step from somewhere needs a cursor there", func(t *testing.T) {
+		refuse(t, s, step(sha("a"), sha("b")), fault.Changed, "acme/app@main")
+		at(t, main, "")
+	})
+	t.Run("a cursor moves from where it is, and from nowhere else", func(t *testing.T) {
+		commit(t, s, step("", sha("a")))
+		commit(t, s, step(sha("a"), sha("b")))
+		refuse(t, s, step(sha("a"), sha("c")), fault.Changed, string(sha("a")))
+		refuse(t, s, step("", sha("c")), fault.Changed)
+		at(t, main, sha("b"))
+	})
+	t.Run("each branch has its own", func(t *testing.T) {
+		at(t, branch("app", "next"), "")
+		at(t, branch("two", "main"), "")
+	})
+	t.Run("a step to nothing is refused", func(t *testing.T) {
+		refuse(t, s, step(sha("b"), ""), fault.Permanent, "commit")
+		refuse(t, s, reconcile.Write{Cursor: &reconcile.Cursor{To: sha("c")}}, fault.Permanent, "branch")
+		at(t, main, sha("b"))
+	})
+}
+
 func testSnapshots(t *testing.T, place Place) {
 	s, _ := start(t, place)
 	kept := func(t *testing.T, hash, body string, there bool) {

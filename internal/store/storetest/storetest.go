@@ -45,6 +45,7 @@ func Run(t *testing.T, place Place) {
 		"targets":  testTargets,
 		"releases": testReleases,
 		"reviews":  testReviews,
+		"cursors":  testCursors,
 		"snapshot": testSnapshots,
 		"journal":  testJournal,
 		"fence":    testFence,
@@ -54,7 +55,10 @@ func Run(t *testing.T, place Place) {
 		"workers":  testWorkers,
 		"reopen":   testReopen,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, place) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its own disk writes
+			test(t, place)
+		})
 	}
 }
 

@@ -63,6 +63,7 @@ func testWrite(t *testing.T, place Place) {
 			Target:   &deployer.Target{ID: target, Rev: n},
 			Release:  &reconcile.Release{Branch: branch("app", "main"), Position: n + 1, Merge: sha(fmt.Sprint("m", n)), Version: fmt.Sprintf("1.%d.0", n)},
 			Reviews:  &reconcile.ReviewsSeen{Pull: id, Head: sha("h"), IDs: []int64{n}},
+			Cursor:   &reconcile.Cursor{Branch: branch("app", "main"), From: cursorAt(n), To: cursorAt(n + 1)},
 			Snapshot: snapshot(fmt.Sprint("snapshot ", n)),
 			Journal:  []journal.Entry{{Action: "one"}, {Action: "two"}},
 			Due:      []reconcile.Due{{Key: reconcile.Key(fmt.Sprint("change acme/app#", n+1)), At: clock.Now()}},
@@ -77,6 +78,7 @@ func testWrite(t *testing.T, place Place) {
 		"a lost change":         func(w *reconcile.Write) { w.Change.Rev = 9 },
 		"a lost target":         func(w *reconcile.Write) { w.Target.Rev = 9 },
 		"a reserved version":    func(w *reconcile.Write) { w.Release.Version = "1.0.0" },
+		"a cursor elsewhere":    func(w *reconcile.Write) { w.Cursor.From = sha("elsewhere") },
 		"a false snapshot":      func(w *reconcile.Write) { w.Snapshot.Body = nil },
 		"a faulty entry":        func(w *reconcile.Write) { w.Journal[1].At = time.Date(12_000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"a dead claim":          func(w *reconcile.Write) { w.Fence = &reconcile.Claim{Key: "change acme/app#1", Token: 9} },
@@ -144,6 +146,11 @@ func wantWritten(t *testing.T, s Store, n int64) {
 		t.Fatal(err)
 	}
 	want(t, int64(len(reviews)), n, "number of reviews")
+	cursor, err := s.Cursor(ctx, branch("app", "main"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, cursor, cursorAt(n), "cursor")
 	for i := range n + 1 {
 		_, found, err := s.Snapshot(ctx, snapshot(fmt.Sprint("snapshot ", i)).Hash)
 		if err != nil {
@@ -157,6 +164,14 @@ func wantWritten(t *testing.T, s Store, n int64) {
 		t.Fatal(err)
 	}
 	want(t, next.IsZero(), n == 0, "emptiness of the queue")
+}
+
+// cursorAt is where the cursor stands after n whole writes.
+func cursorAt(n int64) ref.SHA {
+	if n == 0 {
+		return ""
+	}
+	return sha(fmt.Sprint("cursor ", n))
 }
 
 func testReopen(t *testing.T, place Place) {
