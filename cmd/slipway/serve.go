@@ -122,7 +122,7 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 		w.clusters[c.Name], clusters[c.Name] = cluster, cluster
 	}
 	mirrors, err := git.New(git.Config{
-		Dir: filepath.Join(conf.Store.Path, "mirrors"), Remote: remotes(conf), Name: "Slipway", Email: "slipway@noreply.invalid",
+		Dir: filepath.Join(conf.Store.Path, "mirrors"), Remote: remotes(conf), Author: authors(conf, forges),
 	})
 	if err != nil {
 		return nil, err
@@ -200,6 +200,18 @@ func remotes(conf config.Server) func(ref.RepoID) (git.Remote, error) {
 		}
 		f, _ := conf.Forge(r.Forge)
 		return git.Remote{URL: f.URL + "/" + id.String() + ".git", Username: f.Login, Token: f.Token.Reveal()}, nil
+	}
+}
+
+// authors has each revert written by the account that proposes it: the gate
+// lets no commit through whose author the forge does not know.
+func authors(conf config.Server, forges map[string]*gitea.Client) func(context.Context, ref.RepoID) (string, string, error) {
+	return func(ctx context.Context, id ref.RepoID) (string, string, error) {
+		r, ok := conf.Repository(id)
+		if !ok {
+			return "", "", fmt.Errorf("repository %s is not served here", id)
+		}
+		return forges[r.Forge].Self(ctx)
 	}
 }
 

@@ -26,8 +26,10 @@ type Config struct {
 	// Remote is asked before every use of the network and every read, so that a
 	// new token or address counts at once.
 	Remote func(ref.RepoID) (Remote, error)
-	// Name and Email are the author of the reverts.
+	// Name and Email are the author of the reverts. Author, if there is one, is
+	// asked for them before each revert: a forge knows the author by the address.
 	Name, Email string
+	Author      func(context.Context, ref.RepoID) (name, email string, err error)
 	// Command is the git command; "" means the one on PATH. At least 2.38.
 	Command string
 	// Timeout bounds one use of the network; 0 means ten minutes.
@@ -104,8 +106,10 @@ func open(c Config) (*Mirrors, error) {
 	if c.Remote == nil {
 		return nil, errors.New("no Remote is configured")
 	}
-	if c.Name == "" || c.Email == "" || strings.ContainsAny(c.Name+c.Email, "<>\n\r\x00") {
-		return nil, errors.New("the author of the reverts needs a name and an e-mail address")
+	if c.Author == nil {
+		if err := checkAuthor(c.Name, c.Email); err != nil {
+			return nil, err
+		}
 	}
 	if c.Command == "" {
 		c.Command = "git"
@@ -146,6 +150,14 @@ func open(c Config) (*Mirrors, error) {
 		}
 	}
 	return g, nil
+}
+
+// checkAuthor refuses what git would cut or leave out.
+func checkAuthor(name, email string) error {
+	if name == "" || email == "" || strings.ContainsAny(name+email, "<>\n\r\x00") {
+		return errors.New("the author of the reverts needs a name and an e-mail address")
+	}
+	return nil
 }
 
 // mirror is the one value for a repository.

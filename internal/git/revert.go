@@ -106,20 +106,24 @@ func (g *Mirrors) survey(ctx context.Context, m *mirror, base string, commit ref
 // commits and finds their base itself, so it is given three that carry these
 // trees and no other history.
 func (g *Mirrors) undo(ctx context.Context, m *mirror, tip, commit ref.SHA, message string) (ref.SHA, error) {
+	who, err := g.author(ctx, m.repo)
+	if err != nil {
+		return "", err
+	}
 	trees, err := g.trees(ctx, m, tip, commit)
 	if err != nil {
 		return "", err
 	}
 	const fixed = "946684800 +0000" // the same objects however often it is tried
-	start, err := g.commit(ctx, m, trees.made, nil, "base", fixed)
+	start, err := g.commit(ctx, m, who, trees.made, nil, "base", fixed)
 	if err != nil {
 		return "", err
 	}
-	ours, err := g.commit(ctx, m, trees.now, []ref.SHA{start}, "ours", fixed)
+	ours, err := g.commit(ctx, m, who, trees.now, []ref.SHA{start}, "ours", fixed)
 	if err != nil {
 		return "", err
 	}
-	theirs, err := g.commit(ctx, m, trees.before, []ref.SHA{start}, "theirs", fixed)
+	theirs, err := g.commit(ctx, m, who, trees.before, []ref.SHA{start}, "theirs", fixed)
 	if err != nil {
 		return "", err
 	}
@@ -130,7 +134,21 @@ func (g *Mirrors) undo(ctx context.Context, m *mirror, tip, commit ref.SHA, mess
 	if tree == trees.now {
 		return "", fault.AsPermanent(errors.New("there is nothing left to undo: the branch does not have its changes any more"))
 	}
-	return g.commit(ctx, m, tree, []ref.SHA{tip}, revertMessage(message, commit), strconv.FormatInt(time.Now().Unix(), 10)+" +0000")
+	return g.commit(ctx, m, who, tree, []ref.SHA{tip}, revertMessage(message, commit), strconv.FormatInt(time.Now().Unix(), 10)+" +0000")
+}
+
+// author is who writes a revert.
+type author struct{ name, email string }
+
+func (g *Mirrors) author(ctx context.Context, repo ref.RepoID) (author, error) {
+	if g.config.Author == nil {
+		return author{g.config.Name, g.config.Email}, nil
+	}
+	name, email, err := g.config.Author(ctx, repo)
+	if err == nil {
+		err = checkAuthor(name, email)
+	}
+	return author{name, email}, err
 }
 
 // trees are the three sides of a revert, by the ids of their trees.
@@ -177,7 +195,7 @@ func (g *Mirrors) merge(ctx context.Context, m *mirror, ours, theirs ref.SHA) (r
 }
 
 // commit writes a commit object; date is in git's own form.
-func (g *Mirrors) commit(ctx context.Context, m *mirror, tree ref.SHA, parents []ref.SHA, message, date string) (ref.SHA, error) {
+func (g *Mirrors) commit(ctx context.Context, m *mirror, who author, tree ref.SHA, parents []ref.SHA, message, date string) (ref.SHA, error) {
 	args := []string{"commit-tree", "-F", "-"}
 	for _, p := range parents {
 		args = append(args, "-p", string(p))
@@ -187,8 +205,8 @@ func (g *Mirrors) commit(ctx context.Context, m *mirror, tree ref.SHA, parents [
 		dir:   m.path,
 		stdin: message,
 		env: []string{
-			"GIT_AUTHOR_NAME=" + g.config.Name, "GIT_AUTHOR_EMAIL=" + g.config.Email, "GIT_AUTHOR_DATE=" + date,
-			"GIT_COMMITTER_NAME=" + g.config.Name, "GIT_COMMITTER_EMAIL=" + g.config.Email, "GIT_COMMITTER_DATE=" + date,
+			"GIT_AUTHOR_NAME=" + who.name, "GIT_AUTHOR_EMAIL=" + who.email, "GIT_AUTHOR_DATE=" + date,
+			"GIT_COMMITTER_NAME=" + who.name, "GIT_COMMITTER_EMAIL=" + who.email, "GIT_COMMITTER_DATE=" + date,
 		},
 	})
 	if err != nil {
