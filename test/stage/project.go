@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -30,19 +31,34 @@ type Project struct {
 	// Before is the image that ran before Slipway.
 	Before string
 	stage  *Stage
+	draft  Draft
 	work   string // the author's checkout
 }
 
 // Check is the context of the project's check on pull requests.
 const Check = "ci / test (pull_request)"
 
+// Draft says what a project is to be.
+type Draft struct {
+	Name string
+	// Hook is where the forge delivers the project's events; "" is where the
+	// stage's Slipway listens.
+	Hook string
+	// Edit changes the files of the first commit; nil leaves them.
+	Edit func(name, content string) string
+}
+
 // NewProject makes the repository with the small service in it, protects its
 // branch and its version tags, and runs the service from an image of its own.
-func (s *Stage) NewProject(ctx context.Context, name string) (*Project, error) {
-	p := &Project{Name: name, stage: s, work: s.path("work/" + name)}
+func (s *Stage) NewProject(ctx context.Context, d Draft) (*Project, error) {
+	d.Hook = cmp.Or(d.Hook, s.Address()+"/hooks/gitea")
+	if d.Edit == nil {
+		d.Edit = func(_, content string) string { return content }
+	}
+	p := &Project{Name: d.Name, stage: s, draft: d, work: s.path("work/" + d.Name)}
 	for _, step := range []func(context.Context) error{p.repository, p.rights, p.deployment} {
 		if err := step(ctx); err != nil {
-			return nil, fmt.Errorf("project %s: %w", name, err)
+			return nil, fmt.Errorf("project %s: %w", d.Name, err)
 		}
 	}
 	return p, nil
@@ -99,7 +115,7 @@ func (p *Project) fill() error {
 		}
 		text := strings.NewReplacer("NAMESPACE", Org, "DEPLOYMENT", p.Name, "ENVIRONMENT", Environment, "ARCH", goarch()).Replace(string(content))
 		name := strings.TrimSuffix(strings.TrimPrefix(path, "app/"), ".txt")
-		return write(filepath.Join(p.work, filepath.FromSlash(name)), text)
+		return write(filepath.Join(p.work, filepath.FromSlash(name)), p.draft.Edit(name, text))
 	})
 }
 
@@ -124,13 +140,12 @@ func (p *Project) rights(ctx context.Context) error {
 			DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnRejectedReviews: true, BlockAdminMergeOverride: true,
 		}),
 		s.Forge.ProtectTags(ctx, Org, p.Name, "v*", s.Bot.Login),
-		p.Hook(ctx, s.Address()+"/hooks/gitea"),
+		p.hook(ctx),
 	)
 }
 
-// Hook has the forge deliver the project's events to an address.
-func (p *Project) Hook(ctx context.Context, url string) error {
-	_, err := p.stage.Forge.AddHook(ctx, Org, p.Name, gitea.Hook{URL: url, Secret: p.stage.secret})
+func (p *Project) hook(ctx context.Context) error {
+	_, err := p.stage.Forge.AddHook(ctx, Org, p.Name, gitea.Hook{URL: p.draft.Hook, Secret: p.stage.secret})
 	return err
 }
 
@@ -139,7 +154,7 @@ func (p *Project) Hook(ctx context.Context, url string) error {
 func (p *Project) deployment(ctx context.Context) error {
 	s := p.stage
 	images, err := image.New(image.Config{
-		Dir: s.path("bootstrap"), Exporter: checkout{p.work},
+		Dir: s.path("bootstrap"), Exporter: checkout{p.work}, GoCache: s.options.BuildCache,
 		Registries: map[string]image.Auth{s.Forge.Registry(): {Username: s.Bot.Login, Password: s.Bot.Token, Insecure: true}},
 	})
 	if err != nil {
@@ -188,7 +203,7 @@ func (p *Project) Propose(ctx context.Context, c Proposal) (ref.PullID, error) {
 			return ref.PullID{}, err
 		}
 	}
-	if err := p.Commit(ctx, c.Title, c.Files); err != nil {
+	if err := p.commit(ctx, c.Title, c.Files); err != nil {
 		return ref.PullID{}, err
 	}
 	if err := p.git(ctx, s.Author, "push", "-q", "origin", c.Branch); err != nil {
@@ -205,8 +220,19 @@ func (p *Project) Propose(ctx context.Context, c Proposal) (ref.PullID, error) {
 	return ref.PullID{Repo: p.ID(), Number: pull.Index}, nil
 }
 
-// Commit writes files and commits them on the branch that is checked out.
-func (p *Project) Commit(ctx context.Context, message string, files map[string]string) error {
+// Push adds a commit to a branch of a proposal, as the author.
+func (p *Project) Push(ctx context.Context, c Proposal) error {
+	if err := p.git(ctx, p.stage.Author, "checkout", "-q", c.Branch); err != nil {
+		return err
+	}
+	if err := p.commit(ctx, c.Title, c.Files); err != nil {
+		return err
+	}
+	return p.git(ctx, p.stage.Author, "push", "-q", "origin", c.Branch)
+}
+
+// commit writes files and commits them on the branch that is checked out.
+func (p *Project) commit(ctx context.Context, message string, files map[string]string) error {
 	for name, content := range files {
 		if err := write(filepath.Join(p.work, filepath.FromSlash(name)), content); err != nil {
 			return err

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,9 @@ type Serving struct {
 	// Forge, Registry and Kubeconfig stand in for the stage's own, where a test
 	// listens in between.
 	Forge, Registry, Kubeconfig string
+	// Name tells several Slipways of one stage apart: each has its own folder
+	// and store. Listen is where it listens, as HOST:PORT.
+	Name, Listen string
 	// Active is how often what moves is looked at without a webhook.
 	Active time.Duration
 	Log    io.Writer
@@ -35,35 +39,37 @@ type Slipway struct {
 	*process.Process
 	// Client speaks to it as an operator.
 	Client *server.Client
-	// Config is the path of its slipway.yaml.
-	Config string
+	// Config is the path of its slipway.yaml, and Address where it listens.
+	Config, Address string
+	// Env is its whole environment, with the secrets that Config names.
+	Env []string
 }
 
 // Serve runs slipway with a configuration for the projects and waits until it
 // is ready. Its store stays in the stage's folder, so that the next one goes
 // on where this one ends.
 func (s *Stage) Serve(ctx context.Context, v Serving) (*Slipway, error) {
-	path := s.path("slipway/slipway.yaml")
+	v = s.filled(v)
+	path := s.path(filepath.Join(v.Name, "slipway.yaml"))
 	if err := write(path, s.configuration(v)); err != nil {
 		return nil, err
 	}
-	if v.Log == nil {
-		v.Log = io.Discard
-	}
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(path), "SLIPWAY_TOKEN=" + s.token, "SLIPWAY_READER=" + s.reader,
+		"FORGE_TOKEN=" + s.Bot.Token, "WEBHOOK_SECRET=" + s.secret}
 	p, err := process.Start(process.Spec{
-		Name: "slipway", Path: v.Binary, Args: []string{"serve", "--config", path}, Dir: filepath.Dir(path), Log: v.Log,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.path("slipway"), "SLIPWAY_TOKEN=" + s.token,
-			"FORGE_TOKEN=" + s.Bot.Token, "WEBHOOK_SECRET=" + s.secret},
+		Name: "slipway", Path: v.Binary, Args: []string{"serve", "--config", path}, Dir: filepath.Dir(path), Log: v.Log, Env: env,
 	})
 	if err != nil {
 		return nil, err
 	}
-	client, err := server.NewClient(s.Address(), s.token)
+	address := "http://" + v.Listen
+	client, err := server.NewClient(address, s.token)
 	if err != nil {
+		p.Kill()
 		return nil, err
 	}
-	up := &Slipway{Process: p, Client: client, Config: path}
-	if err := up.answering(ctx, s.Address()); err != nil {
+	up := &Slipway{Process: p, Client: client, Config: path, Address: address, Env: env}
+	if err := up.answering(ctx); err != nil {
 		p.Kill()
 		return nil, err
 	}
@@ -90,14 +96,14 @@ func (s *Slipway) Adopt(ctx context.Context, p *Project) error {
 }
 
 // answering waits for /healthz: a server whose forge is down is alive too.
-func (s *Slipway) answering(ctx context.Context, address string) error {
+func (s *Slipway) answering(ctx context.Context) error {
 	return await(ctx, "slipway to answer", func(ctx context.Context) (bool, error) {
 		select {
 		case <-s.Done():
 			return false, s.Ended()
 		default:
 		}
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Address+"/healthz", nil)
 		if err != nil {
 			return false, err
 		}
@@ -109,24 +115,28 @@ func (s *Slipway) answering(ctx context.Context, address string) error {
 	})
 }
 
+// filled has the stage's own in place of every zero value.
+func (s *Stage) filled(v Serving) Serving {
+	v.Name = cmp.Or(v.Name, "slipway")
+	v.Listen = cmp.Or(v.Listen, s.address)
+	v.Forge = cmp.Or(v.Forge, s.Forge.URL())
+	v.Registry = cmp.Or(v.Registry, s.Forge.Registry())
+	v.Kubeconfig = cmp.Or(v.Kubeconfig, s.Kubeconfig)
+	v.Active = cmp.Or(v.Active, 30*time.Second)
+	if v.Log == nil {
+		v.Log = io.Discard
+	}
+	return v
+}
+
 func (s *Stage) configuration(v Serving) string {
-	or := func(a, b string) string {
-		if a != "" {
-			return a
-		}
-		return b
-	}
-	active := v.Active
-	if active == 0 {
-		active = 30 * time.Second
-	}
-	registry := or(v.Registry, s.Forge.Registry())
 	var b strings.Builder
 	fmt.Fprintf(&b, `listen: %s
 store: {path: %s}
 resync: {active: %s, idle: 5m}
 tokens:
   - {name: operator, role: operator, token: {env: SLIPWAY_TOKEN}}
+  - {name: reader, role: reader, token: {env: SLIPWAY_READER}}
 forges:
   - name: gitea
     kind: gitea
@@ -141,8 +151,8 @@ clusters:
 identities: {people: [alice, bob, carol]}
 build: {gocache: %s}
 repositories:
-`, s.address, s.path("slipway/data"), active, or(v.Forge, s.Forge.URL()), s.Bot.Login, registry, s.Bot.Login,
-		or(v.Kubeconfig, s.Kubeconfig), s.Simulated(), s.options.BuildCache)
+`, v.Listen, s.path(filepath.Join(v.Name, "data")), v.Active, v.Forge, s.Bot.Login, v.Registry, s.Bot.Login,
+		v.Kubeconfig, s.Simulated(), s.options.BuildCache)
 	for _, p := range v.Projects {
 		fmt.Fprintf(&b, "  - {repo: %s, forge: gitea, registry: gitea, image: %s/%s, namespaces: {main: [%s]}}\n", p.ID(), Org, p.Name, Org)
 	}

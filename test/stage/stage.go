@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -50,9 +51,10 @@ type Stage struct {
 	Kubeconfig string
 
 	options Options
-	address string // where Slipway listens
+	address string // where Slipway listens, unless a test says otherwise
 	secret  string // of the webhooks
-	token   string // of the API
+	token   string // of the API, an operator's
+	reader  string // of the API, a reader's
 	kube    clients.Interface
 }
 
@@ -71,7 +73,7 @@ func Up(ctx context.Context, o Options) (s *Stage, err error) {
 	if o.BuildCache == "" {
 		o.BuildCache = filepath.Join(o.Dir, "build")
 	}
-	s = &Stage{options: o, secret: random(), token: random()}
+	s = &Stage{options: o, secret: random(), token: random(), reader: random()}
 	defer func() {
 		if err != nil {
 			down, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
@@ -79,7 +81,7 @@ func Up(ctx context.Context, o Options) (s *Stage, err error) {
 			err = errors.Join(err, s.Down(down))
 		}
 	}()
-	if s.address, err = freeAddress(); err != nil {
+	if s.address, err = FreeAddress(ctx); err != nil {
 		return s, err
 	}
 	for _, step := range []struct {
@@ -119,6 +121,9 @@ func (s *Stage) Address() string { return "http://" + s.address }
 
 // Token is the operator's token for Slipway's API.
 func (s *Stage) Token() string { return s.token }
+
+// ReaderToken is a reader's token for Slipway's API.
+func (s *Stage) ReaderToken() string { return s.reader }
 
 // Secret is the webhooks' secret.
 func (s *Stage) Secret() string { return s.secret }
@@ -198,12 +203,26 @@ func (s *Stage) startCluster(ctx context.Context) error {
 
 func (s *Stage) path(name string) string { return filepath.Join(s.options.Dir, name) }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+// FreeAddress finds a port of the loopback that nobody listens on, below those
+// that a system takes for outgoing connections: what is started again there
+// finds it free again.
+func FreeAddress(ctx context.Context) (string, error) {
+	const first, count, tries = 20000, 10000, 100
+	var listen net.ListenConfig
+	var last error
+	for range tries {
+		n, err := rand.Int(rand.Reader, big.NewInt(count))
+		if err != nil {
+			return "", err
+		}
+		l, err := listen.Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", first+n.Int64()))
+		if err != nil {
+			last = err
+			continue
+		}
+		return l.Addr().String(), l.Close()
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("find a free port: %w", last)
 }
 
 func random() string {

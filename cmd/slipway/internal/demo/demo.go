@@ -148,7 +148,7 @@ func (d *demo) begin(ctx context.Context, dir string, level kubernetes.Level) (e
 		return err
 	}
 	step := time.Now()
-	if d.project, err = d.stage.NewProject(ctx, "app"); err != nil {
+	if d.project, err = d.stage.NewProject(ctx, stage.Draft{Name: "app"}); err != nil {
 		return err
 	}
 	if d.log, err = os.Create(filepath.Join(dir, "slipway.log")); err != nil {
