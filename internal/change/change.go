@@ -74,6 +74,9 @@ type Change struct {
 	MergedAt time.Time `json:"merged_at,omitzero"`
 	// Unjudged says it was merged by somebody else, on no verdict of ours.
 	Unjudged bool `json:"unjudged,omitempty"`
+	// Releasable says that the merge is to get a version: it was judged, or the
+	// policy releases what was not.
+	Releasable bool `json:"releasable,omitempty"`
 	// Version is reserved once, in branch order, and is written like the tag.
 	Version  string   `json:"version,omitempty"`
 	Position int64    `json:"position,omitempty"`

@@ -66,11 +66,12 @@ func rolledBack(c *Change, o Observation, d deployer.Deployment, e Evidence, now
 		g.fail(orNow(d.Ended, now), e, "%s", d.Reason)
 	} else {
 		g.fail(orNow(d.Ended, now), e, "%s", d.Reason)
+		c.Gate(Health).fail(orNow(d.Ended, now), Evidence{Version: c.Version}, "it was never rolled out, so nothing of it answered")
 	}
 	if !restored {
 		return nil
 	}
-	if back.By != "slipway" {
+	if back.By != deployer.Itself {
 		c.Outcome = OutcomeRolled
 		return nil
 	}

@@ -20,6 +20,7 @@ func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 		c.Gate(PostMergeCI).wait(Evidence{MergeSHA: c.MergeSHA}, "not released by itself: it was merged without a verdict (merge.unjudged)")
 		return nil
 	}
+	c.Releasable = true
 	if o.Release == nil {
 		return ReserveVersion{Branch: ref.BranchID{Repo: c.ID.Repo, Name: c.Base}}
 	}

@@ -105,12 +105,16 @@ func (e *Engine) stranger(ctx context.Context, b ref.BranchID, c Commit, inFligh
 	if err != nil {
 		return 0, err
 	}
+	now := e.Now()
 	for _, k := range known {
-		if k.MergeSHA == c.SHA {
+		switch {
+		case k.MergeSHA != c.SHA:
+		case k.Outcome == change.Open && k.Releasable && k.Version == "":
+			return time.Millisecond, nil // observed since the changes were read: it is ours after all
+		default:
 			return 0, nil // merged by hand and told as such, or ended already
 		}
 	}
-	now := e.Now()
 	if len(inFlight) > 0 {
 		for _, id := range inFlight {
 			w.Due = append(w.Due, Due{ChangeKey(id), now})
@@ -138,7 +142,7 @@ func (e *Engine) unversioned(ctx context.Context, b ref.BranchID) (map[ref.SHA]c
 	var inFlight []ref.PullID
 	for _, c := range changes {
 		switch {
-		case c.MergeSHA != "" && c.Version == "":
+		case c.Releasable && c.Version == "":
 			waiting[c.MergeSHA] = c
 		case c.MergeSHA == "" && c.Intent != nil && c.Trouble == "":
 			inFlight = append(inFlight, c.ID)
