@@ -176,7 +176,8 @@ func TestSurroundingsDoNotMatter(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newForge(t)
-	shas := f.create(app).line("one", "two")
+	b := f.create(app)
+	shas := b.line("one", "two")
 	for name, value := range map[string]string{
 		"HOME": evil, "XDG_CONFIG_HOME": evil, "GIT_CONFIG_GLOBAL": config, "GIT_CONFIG_SYSTEM": config,
 		"GIT_DIR": evil, "GIT_WORK_TREE": evil, "GIT_INDEX_FILE": mark, "GIT_OBJECT_DIRECTORY": evil, "GIT_ASKPASS": script, "SSH_ASKPASS": script,
@@ -200,6 +201,7 @@ func TestSurroundingsDoNotMatter(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	b.branch("new", shas[0])
 	if err := g.Revert(ctx, mainBranch, shas[1], "revert", "x"); err != nil {
 		t.Fatal(err)
 	}

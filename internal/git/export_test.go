@@ -131,6 +131,7 @@ func TestExportRefusesToLeaveTheTree(t *testing.T) {
 		"an absolute link":                      {"x": "120000:/etc/passwd"},
 		"a link above the tree":                 {"a/x": "120000:../../x"},
 		"a link to the folder above":            {"x": "120000:.."},
+		"a link that leaves through nothing":    {"x": "120000:nothing/../../x"},
 		"a link that leaves and comes back":     {"a/x": "120000:../../x/a/y", "a/y": "1"},
 		"a link that leaves through other ones": {"a/b/c/top": "120000:../../..", "x": "120000:a/b/c/top/../secret"},
 		"a link that leaves through a chain":    {"d/e/f": "1", "s": "120000:d/e", "t": "120000:s/../../../etc"},

@@ -258,16 +258,21 @@ func TestPushWhoseAnswerWasLost(t *testing.T) {
 
 func TestPushThatSomebodyElseWon(t *testing.T) {
 	for _, test := range []struct {
-		rule string
-		by   string
-		ok   bool
-	}{{"with the same revert", "Revert\n\n%", true}, {"with something else", "Other work", false}} {
+		rule         string
+		by           string
+		method, when string
+		ok           bool
+	}{
+		{"with the same revert", "Revert\n\n%", http.MethodPost, "git-receive-pack", true},
+		{"with something else, at the last moment", "Other work", http.MethodPost, "git-receive-pack", false},
+		{"with something else, before git looks", "Other work", http.MethodGet, "git-receive-pack", false},
+	} {
 		t.Run(test.rule, func(t *testing.T) {
 			f := newForge(t)
 			b := f.create(app)
 			shas := b.line("one", "two")
 			f.wrap(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-				if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "git-receive-pack") && b.tip("revert") == "" {
+				if strings.Contains(r.URL.String(), test.when) && r.Method == test.method && b.tip("revert") == "" {
 					b.branch("revert", b.commit(strings.ReplaceAll(test.by, "%", change.RevertLine(shas[1])), map[string]string{"file": "one"}, shas[1]))
 				}
 				next.ServeHTTP(w, r)
