@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -224,7 +225,7 @@ func (y yard) questions(revision string) {
 			}
 		})
 	}
-	unready := append(pods[:1:1], deployer.Pod{Name: "app-2", Ready: ref.No}, deployer.Pod{Name: "app-3"})
+	unready := slices.Concat(pods, []deployer.Pod{{Name: "app-2", Ready: ref.No}, {Name: "app-3"}})
 	for _, pod := range y.slipway.Probe(y.Context(), y.spec(), unready)[1:] {
 		if pod.Probe != (deployer.Probe{}) {
 			y.Errorf("pod %s is not ready and was asked: %+v", pod.Name, pod.Probe)

@@ -1,6 +1,7 @@
 package kube_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -81,7 +82,7 @@ func (l *line) serve() {
 		if err != nil {
 			return
 		}
-		far, err := net.Dial("tcp", l.to)
+		far, err := new(net.Dialer).DialContext(context.Background(), "tcp", l.to)
 		if err != nil || !l.keep(near, far) {
 			near.Close()
 			continue

@@ -88,7 +88,7 @@ func (w *watcher) follow(ctx context.Context, specs []deployer.Spec) {
 }
 
 func (w *watcher) start(ctx context.Context, namespace string) {
-	ctx, stop := context.WithCancel(klog.NewContext(ctx, w.cluster.log))
+	ctx, stop := context.WithCancel(klog.NewContext(ctx, w.cluster.log)) //nolint:gosec // follow calls it, or ctx ends with Watch
 	w.stops[namespace] = stop
 	w.reflect(ctx, namespace, appsv1.SchemeGroupVersion.WithResource("deployments"), deploymentItself)
 	w.reflect(ctx, namespace, corev1.SchemeGroupVersion.WithResource("pods"), deploymentOfPod)
