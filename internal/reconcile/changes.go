@@ -61,23 +61,20 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 	if err := e.actOnChange(ctx, repo, next, *s, action); err != nil {
 		return time.Time{}, e.refused(ctx, claim, id, action, err)
 	}
-	return now.Add(e.pause(action, progress)), nil // what came of it is observed, not assumed
+	if _, ok := action.(change.PostStatus); ok {
+		return e.nextLook(next, s.observation.Verdict, now), nil // nothing follows from it
+	}
+	return now.Add(pause(action, progress)), nil // what came of it is observed, not assumed
 }
 
 // pause is how long after an action the next look is: none after a step
 // forward, and some when the same step is done again, so that what does not
 // show is not done over and over.
-func (e *Engine) pause(action change.Action, progress bool) time.Duration {
-	switch action.(type) {
-	case change.ReserveVersion:
-		return time.Second // the branch's worker makes the change due at once
-	case change.PostStatus:
-		return e.Active // nothing follows from it
+func pause(action change.Action, progress bool) time.Duration {
+	if _, ok := action.(change.ReserveVersion); ok || !progress {
+		return time.Second // a version comes from the branch's worker, which makes the change due at once
 	}
-	if progress {
-		return 0
-	}
-	return time.Second
+	return 0
 }
 
 // observe reads what Decide needs at this stage of the change, and no more.
