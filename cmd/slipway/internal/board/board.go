@@ -5,6 +5,7 @@ package board
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -90,20 +91,23 @@ func (b *Board) Legend() string {
 
 // gates draws the eight in one row, or in two where the terminal is narrow.
 func (b *Board) gates(c change.Change, now time.Time) string {
-	const cell = 9
-	perRow := 8
-	if b.width < 2+8*cell {
+	total := 2
+	for _, g := range c.Gates {
+		total += cell(g.Name)
+	}
+	perRow := len(c.Gates)
+	if b.width < total {
 		perRow = 4
 	}
 	current := c.Current()
 	var out strings.Builder
-	for from := 0; from < len(c.Gates); from += perRow {
+	for row := range slices.Chunk(c.Gates, max(perRow, 1)) {
 		var names, times strings.Builder
-		for _, g := range c.Gates[from:min(from+perRow, len(c.Gates))] {
+		for _, g := range row {
 			turn := current != nil && current.Name == g.Name && c.Outcome == change.Open
 			mark, style := b.mark(g, turn)
-			names.WriteString(pad(style.Render(mark)+" "+short(g.Name), cell))
-			times.WriteString(pad("  "+b.styles.dim.Render(took(c, g, turn, now)), cell))
+			names.WriteString(pad(style.Render(mark)+" "+short(g.Name), cell(g.Name)))
+			times.WriteString(pad("  "+b.styles.dim.Render(took(c, g, turn, now)), cell(g.Name)))
 		}
 		out.WriteString("  " + strings.TrimRight(names.String(), " ") + "\n  " + strings.TrimRight(times.String(), " ") + "\n")
 	}
@@ -229,6 +233,9 @@ func short(n change.GateName) string {
 	}
 	return string(n)
 }
+
+// cell is the width of a gate's column: its mark, its name or a time, a gap.
+func cell(n change.GateName) int { return max(len(short(n)), 6) + 3 }
 
 func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(width-lipgloss.Width(s), 0))

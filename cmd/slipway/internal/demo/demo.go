@@ -16,6 +16,7 @@ import (
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
+	"slipway/test/servers/gitea"
 	"slipway/test/servers/kubernetes"
 	"slipway/test/stage"
 )
@@ -103,7 +104,9 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		return report, d.interrupted(ctx, err)
 	}
 	if !o.Once {
-		d.invite()
+		if err := d.invite(dir); err != nil {
+			return report, err
+		}
 		<-ctx.Done()
 		fmt.Fprintln(o.Screen, "\nCleaning up …")
 	}
@@ -233,25 +236,40 @@ func (d *demo) end(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// invite says where to look while everything stays up.
-func (d *demo) invite() {
-	author := d.stage.Author
-	fmt.Fprintf(d.Screen, `
+// invite says where to look while everything stays up. What is too long to
+// type stands in two files.
+func (d *demo) invite(dir string) error {
+	var people strings.Builder
+	for _, a := range append([]gitea.Account{d.stage.Author}, d.stage.Reviewers...) {
+		fmt.Fprintf(&people, "%-6s %s\n", a.Login, a.Password)
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	env := fmt.Sprintf("export SLIPWAY_SERVER=%s SLIPWAY_TOKEN=%s\nexport KUBECONFIG=%s\nalias slipway=%q\n",
+		d.stage.Address(), d.stage.Token(), d.stage.Cluster.Kubeconfig, binary)
+	for name, content := range map[string]string{"people": people.String(), "env": env} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(d.Screen, `
 Everything stays up until Ctrl-C.
 
-  The forge      %s/%s
-                 log in as %s, password %s (an author), or as a reviewer:
-                 %s, password %s
-  Slipway        export SLIPWAY_SERVER=%s SLIPWAY_TOKEN=%s
-                 slipway changes · slipway explain '%s#1' · slipway deploy status
-                 slipway journal list · slipway doctor
-  Kubernetes     export KUBECONFIG=%s
-  Slipway's log  %s
+  the forge   %s/%s
+              passwords of alice (author), bob and carol (reviewers):
+              %s/people
+  slipway     . %s/env
+              slipway changes
+              slipway explain '%s#1'
+              slipway deploy status
+              slipway journal list
+  its log     %s
 
-Open a pull request, have both reviewers approve it, and watch.
-`, d.stage.Forge.URL(), d.project.ID(), author.Login, author.Password,
-		d.stage.Reviewers[0].Login+" or "+d.stage.Reviewers[1].Login, d.stage.Reviewers[0].Password+" or "+d.stage.Reviewers[1].Password,
-		d.stage.Address(), d.stage.Token(), d.project.ID(), d.stage.Cluster.Kubeconfig, d.log.Name())
+Open a pull request as alice, approve it as bob and carol, and watch.
+`, d.stage.Forge.URL(), d.project.ID(), dir, dir, d.project.ID(), d.log.Name())
+	return err
 }
 
 func told(c change.Change) Change {
