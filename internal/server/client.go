@@ -86,7 +86,7 @@ func (c *Client) VerifyJournal(ctx context.Context) (seq int64, hash string, err
 }
 
 // Doctor has the server examine itself.
-func (c *Client) Doctor(ctx context.Context) (out []Finding, err error) {
+func (c *Client) Doctor(ctx context.Context) (out []reconcile.Finding, err error) {
 	return out, c.get(ctx, "doctor", nil, &out)
 }
 

@@ -28,9 +28,9 @@ type Config struct {
 	// Tokens may use the API.
 	Tokens []Token
 	// Doctor examines everything that Slipway depends on.
-	Doctor func(ctx context.Context) []Finding
+	Doctor func(ctx context.Context) []reconcile.Finding
 	// Ready says what keeps the server from working now; empty is ready.
-	Ready   func(ctx context.Context) []Finding
+	Ready   func(ctx context.Context) []reconcile.Finding
 	Metrics http.Handler
 	// Count is told of each delivery: accepted, ignored, unserved, unsigned, …
 	Count func(forge, result string)
@@ -64,13 +64,6 @@ type Reader interface {
 	Targets(ctx context.Context) ([]deployer.Target, error)
 	Entries(ctx context.Context, after int64, limit int) ([]journal.Entry, error)
 	VerifyJournal(ctx context.Context) (seq int64, hash string, err error)
-}
-
-// Finding is one fault that doctor or readiness found.
-type Finding struct {
-	Area  string `json:"area"` // forge gitea, cluster main, …
-	Fault string `json:"fault"`
-	Mend  string `json:"mend,omitempty"`
 }
 
 // Server serves until its context ends.
