@@ -299,6 +299,8 @@ func TestNearest(t *testing.T) {
 		{"nothing is nearest to nothing", "ci", nil, ""},
 		{"the fewest edits win", "ci / test", []string{"ci / lint", "ci / tests"}, "ci / tests"},
 		{"another event of the same job beats fewer edits", "ci / test (push)", []string{"ci / best (push)", "ci / test (pull_request)"}, "ci / test (pull_request)"},
+		{"and beats them in whatever order they come", "ci / test (push)", []string{"ci / test (an_event)", "ci / tesu (push)"}, "ci / test (an_event)"},
+		{"what is no event is no reason to prefer it", "build (linux", []string{"build (zz", "built (linux"}, "built (linux"},
 		{"equals are broken by order, not by luck", "aa", []string{"ac", "ab"}, "ab"},
 		{"even the far one is named when it is the only one", "ci / test", []string{"zzzz"}, "zzzz"},
 	} {

@@ -68,6 +68,24 @@ func TestStatus(t *testing.T) {
 			}
 		})
 	}
+	for _, row := range []struct {
+		name      string
+		sentences []string
+		want      string
+	}{
+		{"140 characters are not too long", []string{strings.Repeat("é", 140)}, strings.Repeat("é", 140)},
+		{"141 are", []string{strings.Repeat("é", 141)}, strings.Repeat("é", 139) + "…"},
+		{"two that come to 140 both stand", []string{strings.Repeat("a", 69), strings.Repeat("b", 69)}, strings.Repeat("a", 69) + "; " + strings.Repeat("b", 69)},
+		{"two that come to 141 do not", []string{strings.Repeat("a", 69), strings.Repeat("b", 70)}, strings.Repeat("a", 69) + "; 1 more"},
+	} {
+		v := gate.Verdict{}
+		for _, s := range row.sentences {
+			v.Reasons = append(v.Reasons, gate.Reason{Sentence: s})
+		}
+		if _, text := v.Status(); text != row.want {
+			t.Errorf("%s: %q, want %q", row.name, text, row.want)
+		}
+	}
 	if state, text := (gate.Verdict{}).Status(); state != gate.StatePending || text != "not judged yet" {
 		t.Errorf("the zero verdict says %q %q", state, text)
 	}
@@ -94,4 +112,12 @@ func TestStatusIsShortAndPrintable(t *testing.T) {
 			t.Fatalf("state %q of a verdict that does not merge", state)
 		}
 	})
+}
+
+func TestOutcomesHaveNames(t *testing.T) {
+	for outcome, want := range map[gate.Outcome]string{gate.Wait: "wait", gate.Block: "block", gate.Merge: "merge", 9: "wait"} {
+		if outcome.String() != want {
+			t.Errorf("outcome %d is called %q, want %q", outcome, outcome, want)
+		}
+	}
 }
