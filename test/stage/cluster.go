@@ -30,8 +30,8 @@ func (s *Stage) namespaces(ctx context.Context) error {
 	}
 	role := &rbac.Role{ObjectMeta: meta.ObjectMeta{Name: "slipway-target", Namespace: Org}, Rules: []rbac.PolicyRule{
 		{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"get", "list", "watch", "patch"}},
-		{APIGroups: []string{"apps"}, Resources: []string{"replicasets"}, Verbs: []string{"get", "list", "watch"}},
-		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"apps"}, Resources: []string{"replicasets"}, Verbs: []string{"list"}},
+		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"pods/proxy", "pods/log"}, Verbs: []string{"get"}},
 	}}
 	if _, err := s.kube.RbacV1().Roles(Org).Create(ctx, role, meta.CreateOptions{}); err != nil {
