@@ -39,7 +39,8 @@ type Config struct {
 	// OnCall is told of every call: the route has a * for each name, number and
 	// commit; status is 0 when there was no answer.
 	OnCall func(method, route string, status int, took time.Duration)
-	// OnUnread is told why a fact of an otherwise good answer is unknown.
+	// OnUnread is told why a fact of an otherwise good answer is unknown. Like
+	// OnCall it may be called by several goroutines at once.
 	OnUnread func(error)
 }
 

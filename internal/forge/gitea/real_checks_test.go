@@ -152,6 +152,15 @@ func (w *world) testChecks(t *testing.T) {
 			t.Errorf("got %+v", last)
 		}
 	})
+	r.run(t, "a repository that uses no workflows has no jobs, for certain", func(t *testing.T, _ *repository) {
+		r := w.repository(t, "no-actions")
+		r.do(w.Admin(), http.MethodPatch, "", map[string]any{"has_actions": false}, nil)
+		id, _ := r.change("feat1")
+		if got := r.snapshot(id).Checks; got.JobsRead != ref.Yes || len(got.Jobs) != 0 {
+			_, unread := r.calls.seen()
+			t.Errorf("got %+v, unread %v", got, unread)
+		}
+	})
 	w.testRerun(t, r, s, head)
 	w.testPostMerge(t, r)
 }

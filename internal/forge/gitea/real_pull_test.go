@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway/gate"
+	"slipway/internal/change"
 	"slipway/internal/fault"
 	"slipway/internal/ref"
 	server "slipway/test/servers/gitea"
@@ -114,7 +115,7 @@ func (w *world) testSnapshot(t *testing.T) {
 			t.Error("the fingerprint is the same with another label")
 		}
 	})
-	r.run(t, "a change of workflow files is seen, by rename too", func(t *testing.T, r *repository) {
+	r.run(t, "a change of workflow files is seen", func(t *testing.T, r *repository) {
 		if s.WorkflowsChanged != ref.No {
 			t.Errorf("without one: %s", s.WorkflowsChanged)
 		}
@@ -124,23 +125,73 @@ func (w *world) testSnapshot(t *testing.T) {
 			t.Errorf("with one: %s", got)
 		}
 	})
-	w.testHeadMoves(t, r)
+	w.testMoves(t, r)
 	w.testMergeable(t, r)
 }
 
-// testHeadMoves pushes while a snapshot is being read.
-func (w *world) testHeadMoves(t *testing.T, r *repository) {
+// testMoves changes the pull request while a snapshot is being read.
+func (w *world) testMoves(t *testing.T, r *repository) {
+	amid := func(t *testing.T, do func()) *Client {
+		var once sync.Once
+		return must(New(Config{URL: w.URL(), Login: "slipway", Token: func() (string, error) { return w.bot.Token, nil },
+			HTTPClient: &http.Client{Transport: before("/commits", func() { once.Do(do) })}}))(t)
+	}
 	r.run(t, "a push between the reads makes no mixed snapshot", func(t *testing.T, r *repository) {
 		id, _ := r.change("moving")
-		var once sync.Once
-		client := must(New(Config{URL: w.URL(), Login: "slipway", Token: func() (string, error) { return w.bot.Token, nil },
-			HTTPClient: &http.Client{Transport: before("/reviews", func() {
-				once.Do(func() {
-					r.commit(r.alice, "moving", file{path: "moved.txt", content: "x", message: "feat: moved"})
-				})
-			})}}))(t)
+		client := amid(t, func() {
+			head := r.commit(r.alice, "moving", file{path: "moved.txt", content: "x", message: "feat: moved"})
+			r.eventually("its commits are listed up to the new head", func() bool {
+				var list []struct {
+					SHA ref.SHA `json:"sha"`
+				}
+				r.do(r.alice, http.MethodGet, "/pulls/"+itoa(id.Number)+"/commits", nil, &list)
+				return len(list) > 0 && list[0].SHA == head
+			})
+		})
 		_, err := client.Snapshot(t.Context(), id)
 		wantFault(t, err, fault.Changed, id.String(), "moved")
+	})
+	r.run(t, "another base between the reads makes no mixed snapshot", func(t *testing.T, r *repository) {
+		id, _ := r.change("rebased")
+		r.commit(r.alice, "next", file{path: "next.txt", content: "x", message: "feat: next"})
+		client := amid(t, func() {
+			r.do(w.alice, http.MethodPatch, "/pulls/"+itoa(id.Number), map[string]string{"base": "next"}, nil)
+		})
+		_, err := client.Snapshot(t.Context(), id)
+		wantFault(t, err, fault.Changed, id.String(), "base")
+	})
+}
+
+// testFork is about a pull request by somebody without any right here.
+func (w *world) testFork(t *testing.T) {
+	r := w.repository(t, "forked")
+	r.do(w.outsider, http.MethodPost, "/forks", map[string]any{}, nil)
+	fork := w.as(t, ref.RepoID{Owner: "outsider", Name: "forked"}, w.outsider)
+	head := fork.commit(w.outsider, "feat1", file{path: "a.txt", content: "a", message: "feat: a"})
+	id := r.open(w.outsider, "outsider:feat1", "feat: a")
+	r.settled(id)
+
+	r.run(t, "it names the fork, and all is read from here", func(t *testing.T, r *repository) {
+		s := r.snapshot(id)
+		p := s.Pull
+		if p.HeadRepo != fork.id || p.HeadBranch != "feat1" || p.Head != head || p.Author != "outsider" || len(s.Commits) != 1 || s.Commits[0].SHA != head {
+			t.Errorf("got %+v", s)
+		}
+		if _, unread := r.calls.seen(); unread != nil {
+			t.Error(unread)
+		}
+	})
+	r.run(t, "its head takes the gate's status", func(t *testing.T, r *repository) {
+		if err := r.client.PostStatus(t.Context(), r.id, change.Posted{Head: head, State: gate.StatePending, Text: "wait"}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	r.run(t, "with the fork gone its head is still known", func(t *testing.T, r *repository) {
+		fork.do(w.outsider, http.MethodDelete, "", nil, nil)
+		s := r.snapshot(id)
+		if !s.Pull.HeadRepo.IsZero() || s.Pull.Head != head || s.Checks.StatusesRead != ref.Yes || len(s.Checks.Statuses) != 1 {
+			t.Errorf("got %+v", s)
+		}
 	})
 }
 

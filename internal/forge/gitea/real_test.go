@@ -56,6 +56,7 @@ func TestRealGitea(t *testing.T) {
 	w := start(t)
 	for name, test := range map[string]func(*testing.T){
 		"Snapshot":   w.testSnapshot,
+		"Fork":       w.testFork,
 		"Checks":     w.testChecks,
 		"Reviews":    w.testReviews,
 		"Eligible":   w.testEligible,

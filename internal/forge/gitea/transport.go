@@ -1,6 +1,7 @@
 package gitea
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ type carrier struct {
 // answerLimit bounds one answer in bytes. The largest that is wanted is a file
 // of 1 MiB in base64, or a page of fifty pull requests with their texts.
 const answerLimit = 16 << 20
+
+// refusalLimit bounds what is read of an answer that is not a success, in bytes.
+const refusalLimit = 64 << 10
 
 // RoundTrip makes one call.
 func (c *carrier) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -49,8 +53,24 @@ func (c *carrier) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	c.onCall(request.Method, route(request.URL.Path), response.StatusCode, took)
+	if response.StatusCode/100 != 2 {
+		return response, redact(response, token)
+	}
 	response.Body = &limited{ReadCloser: response.Body, left: answerLimit}
 	return response, nil
+}
+
+// redact takes the token out of a refusal, whose text goes into errors: a proxy
+// may answer with the headers that it was sent.
+func redact(response *http.Response, token string) error {
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, refusalLimit))
+	if err != nil {
+		return fmt.Errorf("read the refusal (%s): %w", response.Status, err)
+	}
+	text = bytes.ReplaceAll(text, []byte(token), []byte("[redacted]"))
+	response.Body = io.NopCloser(bytes.NewReader(text))
+	return nil
 }
 
 // limited is a body that fails, rather than ends, at its limit: half an answer

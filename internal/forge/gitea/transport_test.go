@@ -102,7 +102,7 @@ func TestTheTokenGoesToItsSiteAlone(t *testing.T) {
 func TestNoErrorCarriesTheToken(t *testing.T) {
 	answers := map[string]http.HandlerFunc{
 		"a server that repeats what it was sent": func(w http.ResponseWriter, r *http.Request) {
-			http.Error(w, `{"message":"bad header"}`, http.StatusInternalServerError)
+			http.Error(w, `{"message":"bad header `+r.Header.Get("Authorization")+`"}`, http.StatusInternalServerError)
 		},
 		"a server that hangs up": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"a server that answers nonsense": func(w http.ResponseWriter, _ *http.Request) {
