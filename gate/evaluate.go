@@ -85,7 +85,12 @@ func (e *evaluation) judgePull() {
 	e.known(pull.Merged, "whether it is merged already")
 	e.known(pull.Draft, "whether it is a draft")
 	e.known(e.WorkflowsChanged, "whether it changes CI workflows")
-	if pull.Mergeable == ref.Unknown {
+	switch {
+	case pull.Mergeable != ref.Unknown:
+	case pull.Draft == ref.Yes:
+		// Some forges never say it of a draft; that it is one is reason enough,
+		// and when it ends there is a webhook.
+	default:
 		e.wait(CodeUnknown, whoSlipway, "the forge is still computing whether it merges cleanly")
 		e.again(recheckMergeable)
 	}
