@@ -1,0 +1,170 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"slipway/internal/change"
+	"slipway/internal/ref"
+)
+
+// cutPoint is one write to the outside, and the line it goes over.
+type cutPoint struct {
+	name  string
+	line  func(*place) *line
+	match func(*http.Request) bool
+}
+
+func cutPoints() []cutPoint {
+	of := func(is func(method, path string) bool) func(*http.Request) bool {
+		return func(r *http.Request) bool { return is(r.Method, r.URL.Path) }
+	}
+	forge, registry, cluster := func(p *place) *line { return p.forge }, func(p *place) *line { return p.registry }, func(p *place) *line { return p.cluster }
+	return []cutPoint{
+		{"merge", forge, of(isMerge)},
+		{"tag", forge, of(isTag)},
+		{"push", registry, of(isManifest)},
+		{"pin", cluster, of(isPin)},
+	}
+}
+
+// TestKilledAfterEachStep kills Slipway once a write has been carried out and
+// before it hears of it, and also before the write left; whoever starts it
+// again finds one of everything (A5, R1).
+func TestKilledAfterEachStep(t *testing.T) {
+	p := open(t, "killed", wish{})
+	for _, c := range cutPoints() {
+		t.Run("after the "+c.name, func(t *testing.T) { p.in(t).killedAt(c, false) })
+		t.Run("before the "+c.name, func(t *testing.T) { p.in(t).killedAt(c, true) })
+	}
+}
+
+func (p *place) killedAt(c cutPoint, before bool) {
+	p.Helper()
+	branch := strings.ToLower(strings.ReplaceAll(p.Name()[strings.LastIndex(p.Name(), "/")+1:], "_", "-"))
+	rollouts, doomed := p.rollouts(), p.slipway()
+	x := &trap{match: c.match, before: before, success: true, spring: doomed.Kill}
+	c.line(p).arm(x)
+	id := p.propose(branch, "feat: "+branch)
+	p.approve(id)
+	p.until(changeLimit, "the "+c.name, func(ctx context.Context) error {
+		select {
+		case <-x.sprung:
+			return nil
+		default:
+			return errors.New("nothing like it came over the line")
+		}
+	})
+	p.start()
+	p.endedOnce(id, rollouts)
+}
+
+// endedOnce fails unless the change ends with one of everything and one
+// rollout.
+func (p *place) endedOnce(id ref.PullID, before int) {
+	p.Helper()
+	c := p.ended(id, change.OutcomeSimulated)
+	p.shippedOnce(c)
+	p.runs(c)
+	if after := p.rollouts(); after != before+1 {
+		p.Errorf("%d rollouts for one change", after-before)
+	}
+	p.oneOfEach()
+	if r := p.command("journal", "verify"); r.code != 0 {
+		p.Errorf("the journal: %s%s", r.out, r.err)
+	}
+}
+
+// oneOfEach fails unless the versions follow the branch, each tag has its image
+// and nothing else is there (R5).
+func (p *place) oneOfEach() {
+	p.Helper()
+	var tags, images []string
+	for _, t := range p.tags() {
+		tags = append(tags, t.Name)
+	}
+	for _, t := range p.registeredTags() {
+		if t != "before" {
+			images = append(images, t)
+		}
+	}
+	slices.Sort(tags)
+	slices.Sort(images)
+	if !slices.Equal(tags, images) {
+		p.Errorf("tags %q, images %q", tags, images)
+	}
+	merges := len(p.branch()) - 1 // the first commit is nobody's change
+	if len(tags) != merges {
+		p.Errorf("%d merges, tags %q", merges, tags)
+	}
+}
+
+// TestSoakKilledAtRandomMoments kills Slipway again and again at whatever
+// request it happens to make, before or after it is carried out. SLIPWAY_SOAK
+// says how many changes go through that.
+func TestSoakKilledAtRandomMoments(t *testing.T) {
+	if shared.soak == 0 {
+		t.Skip("SLIPWAY_SOAK=N repeats it N times; `make soak` does")
+	}
+	p := open(t, "soak", wish{active: 2 * time.Second})
+	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any number will do
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // chance, not secrecy
+	for round := range shared.soak {
+		t.Run(fmt.Sprint(round), func(t *testing.T) { p.in(t).survives(random, round) })
+	}
+}
+
+// survives ships one change through up to five deaths.
+func (p *place) survives(random *rand.Rand, round int) {
+	p.Helper()
+	const deaths, requests = 5, 120 // a change takes about that many
+	rollouts := p.rollouts()
+	branch := fmt.Sprintf("round-%d", round)
+	id := p.propose(branch, "feat: "+branch)
+	p.approve(id)
+	for range deaths {
+		left := new(atomic.Int64)
+		left.Store(1 + random.Int64N(requests))
+		doomed, before := p.slipway(), random.IntN(2) == 0
+		dead := make(chan struct{})
+		for _, l := range []*line{p.forge, p.registry, p.cluster} {
+			l.arm(&trap{before: before, match: func(*http.Request) bool { return left.Add(-1) == 0 },
+				spring: func() { doomed.Kill(); close(dead) }})
+		}
+		over := false
+		p.until(changeLimit, "the next death, or the end", func(ctx context.Context) error {
+			select {
+			case <-dead:
+				return nil
+			default:
+			}
+			c, err := p.change(ctx, id)
+			if over = err == nil && c.Outcome != change.Open; over {
+				return nil
+			}
+			return fmt.Errorf("%s: %w", standing(c), err)
+		})
+		for _, l := range []*line{p.forge, p.registry, p.cluster} {
+			l.arm(nil)
+		}
+		if over {
+			select {
+			case <-dead:
+				p.start()
+			default:
+			}
+			break
+		}
+		p.start()
+	}
+	p.endedOnce(id, rollouts)
+}
