@@ -1,0 +1,64 @@
+# `make` lists the targets. Needs Go 1.26, git, make, and for the race detector
+# a C compiler. Progress goes to standard error: what a target has to say on
+# standard output is the program's own.
+
+ARGS   ?=
+ROUNDS ?= 20
+CHECKS ?= 20000
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT    := bin/golangci-lint
+# Pure packages whose properties are checked at random.
+PURE    := ./gate ./deployer ./internal/change
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+run: bin/slipway ## start a server: make run ARGS="--config slipway.yaml"
+	@exec bin/slipway serve $(ARGS)
+
+demo: bin/slipway servers ## watch it work on real servers: make demo ARGS="--once --scenario all"
+	@exec bin/slipway demo $(ARGS)
+
+test: servers vet lint ## everything that must hold, as CI runs it
+	go test -race -shuffle=on -timeout 45m ./...
+
+vet:
+	go vet ./...
+
+soak: servers ## the long repetitions: make soak ROUNDS=20 CHECKS=20000
+	go test -timeout 2h $(PURE) -rapid.checks=$(CHECKS)
+	SLIPWAY_SOAK=$(ROUNDS) go test -race -timeout 6h -run Soak -v ./test/e2e
+
+bench: ## measure what is hot
+	go test -run '^$$' -bench . -benchmem ./...
+
+lint: $(LINT) ## look for mistakes, the floors, and what gofmt would change
+	GOWORK=off $(LINT) run ./...
+
+fmt: ## write every Go file as gofmt would
+	gofmt -l -w .
+
+docs: ## see that every link in the documents leads somewhere
+	go test -count=1 -run TestEveryLinkLeadsSomewhere ./test
+
+servers: ## build the real servers for tests and demo, once, into a cache
+	@go run ./test/servers/cmd/servers >&2
+
+clean: ## remove what was built here; the cache of the servers stays
+	rm -rf bin dist
+	find . -type d -path '*/testdata/rapid' -prune -exec rm -rf {} +
+
+# The go command knows best whether anything changed.
+bin/slipway: FORCE
+	@go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/slipway
+
+$(LINT): test/tools/lint/go.mod test/tools/lint/go.sum
+	@echo 'building golangci-lint (about 2 minutes the first time)' >&2
+	@cd test/tools/lint && CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+FORCE:
+
+.PHONY: help run demo test vet soak bench lint fmt docs servers clean FORCE
