@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	selectChanges = "SELECT repo, number, rev, schema, document FROM changes"
+	selectChanges = "SELECT repo, number, schema, document FROM changes"
 	newestFirst   = " ORDER BY number DESC, repo LIMIT ?"
 )
 
@@ -55,10 +55,9 @@ func (r *Reader) Ping(ctx context.Context) error {
 func (r *Reader) Change(ctx context.Context, id ref.PullID) (c change.Change, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	var rev int64
 	var d document
-	err = r.db.QueryRowContext(ctx, "SELECT rev, schema, document FROM changes WHERE repo = ? AND number = ?",
-		id.Repo.String(), id.Number).Scan(&rev, &d.schema, &d.text)
+	err = r.db.QueryRowContext(ctx, "SELECT schema, document FROM changes WHERE repo = ? AND number = ?",
+		id.Repo.String(), id.Number).Scan(&d.schema, &d.text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return change.Change{}, false, nil
 	}
@@ -68,7 +67,6 @@ func (r *Reader) Change(ctx context.Context, id ref.PullID) (c change.Change, fo
 	if err != nil {
 		return change.Change{}, false, fmt.Errorf("read change %s: %w", id, err)
 	}
-	c.Rev = rev
 	return c, true, nil
 }
 
@@ -88,16 +86,15 @@ func (r *Reader) Changes(ctx context.Context, f reconcile.Filter) ([]change.Chan
 	var list []change.Change
 	err = each(rows, func(rows *sql.Rows) error {
 		var repo string
-		var number, rev int64
+		var number int64
 		var d document
-		if err := rows.Scan(&repo, &number, &rev, &d.schema, &d.text); err != nil {
+		if err := rows.Scan(&repo, &number, &d.schema, &d.text); err != nil {
 			return err
 		}
 		c, err := decode[change.Change](d)
 		if err != nil {
 			return fmt.Errorf("%s#%d: %w", repo, number, err)
 		}
-		c.Rev = rev
 		list = append(list, c)
 		return nil
 	})
@@ -111,10 +108,9 @@ func (r *Reader) Changes(ctx context.Context, f reconcile.Filter) ([]change.Chan
 func (r *Reader) Target(ctx context.Context, id ref.TargetID) (deployer.Target, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	var rev int64
 	var d document
-	err := r.db.QueryRowContext(ctx, "SELECT rev, schema, document FROM targets WHERE repo = ? AND environment = ?",
-		id.Repo.String(), id.Environment).Scan(&rev, &d.schema, &d.text)
+	err := r.db.QueryRowContext(ctx, "SELECT schema, document FROM targets WHERE repo = ? AND environment = ?",
+		id.Repo.String(), id.Environment).Scan(&d.schema, &d.text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return deployer.Target{ID: id}, nil
 	}
@@ -125,7 +121,6 @@ func (r *Reader) Target(ctx context.Context, id ref.TargetID) (deployer.Target, 
 	if err != nil {
 		return deployer.Target{}, fmt.Errorf("read target %s: %w", id, err)
 	}
-	t.Rev = rev
 	return t, nil
 }
 
@@ -133,23 +128,21 @@ func (r *Reader) Target(ctx context.Context, id ref.TargetID) (deployer.Target, 
 func (r *Reader) Targets(ctx context.Context) ([]deployer.Target, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.db.QueryContext(ctx, "SELECT repo, environment, rev, schema, document FROM targets ORDER BY repo, environment")
+	rows, err := r.db.QueryContext(ctx, "SELECT repo, environment, schema, document FROM targets ORDER BY repo, environment")
 	if err != nil {
 		return nil, fmt.Errorf("list targets: %w", err)
 	}
 	var list []deployer.Target
 	err = each(rows, func(rows *sql.Rows) error {
 		var repo, environment string
-		var rev int64
 		var d document
-		if err := rows.Scan(&repo, &environment, &rev, &d.schema, &d.text); err != nil {
+		if err := rows.Scan(&repo, &environment, &d.schema, &d.text); err != nil {
 			return err
 		}
 		t, err := decode[deployer.Target](d)
 		if err != nil {
 			return fmt.Errorf("%s/%s: %w", repo, environment, err)
 		}
-		t.Rev = rev
 		list = append(list, t)
 		return nil
 	})

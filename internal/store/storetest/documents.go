@@ -176,6 +176,7 @@ func testTargets(t *testing.T, place Place) {
 			t.Fatal(err)
 		}
 		want(t, got, deployer.Target{ID: id, Rev: 2}, "target")
+		refuse(t, s, reconcile.Write{Target: &target}, fault.Changed, "revision 1")
 	})
 	t.Run("a target without identity is refused", func(t *testing.T) {
 		refuse(t, s, reconcile.Write{Target: &deployer.Target{}}, fault.Permanent, "identity")

@@ -163,6 +163,20 @@ func testJournal(t *testing.T, place Place) {
 		refuse(t, s, reconcile.Write{Journal: []journal.Entry{e, far}}, fault.Permanent, "far")
 		wantWhole(t, s, 2507)
 	})
+	t.Run("what is no text is replaced before it is sealed", func(t *testing.T) {
+		const odd, plain = "a\xff\x00b", "a\uFFFD\uFFFDb"
+		commit(t, s, reconcile.Write{Journal: []journal.Entry{{Actor: odd, Action: odd, Subject: odd, Identity: odd, Reason: odd, Data: map[string]string{odd: odd}}}})
+		wantWhole(t, s, 2508)
+		got, err := s.Entries(t.Context(), 2507, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := journal.Seal(journal.Entry{Actor: plain, Action: plain, Subject: plain, Identity: plain, Reason: plain, Data: map[string]string{plain: plain}}, 2508, got[0].Prev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, got, []journal.Entry{sealed}, "entry")
+	})
 	t.Run("whatever the bytes of an entry, it hashes the same when read back", func(t *testing.T) {
 		raw := rapid.Map(rapid.SliceOfN(rapid.Byte(), 0, 8), func(b []byte) string { return string(b) })
 		any := rapid.OneOf(rapid.String(), raw, rapid.SampledFrom([]string{"\uFFFD", "\xff", "a\x00b", "\u2028<&>"}))
