@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,8 +56,9 @@ func newJournalList(from *source) *cobra.Command {
 				return printJSON(cmd.OutOrStdout(), out)
 			}
 			for _, e := range out {
+				what := strings.TrimSpace(strings.Join([]string{e.Data["gate"], e.Identity, e.Reason}, " "))
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%6d  %s  %-10s %-18s %-22s %s\n", e.Seq, e.At.Local().Format(time.DateTime),
-					board.Text(e.Actor), e.Action, board.Text(e.Subject), board.Text(e.Identity+" "+e.Reason))
+					board.Text(e.Actor), e.Action, board.Text(e.Subject), board.Text(what))
 				if err != nil {
 					return err
 				}

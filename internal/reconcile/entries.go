@@ -147,8 +147,19 @@ func tagMessage(c change.Change) string {
 // later release is known to contain the revert.
 func revertMessage(c change.Change, commit ref.SHA) (title, body string) {
 	title = fmt.Sprintf("Revert %q", oneLine(c.Title))
-	body = fmt.Sprintf("%s was rolled back: %s.\n\nThis reverts commit %s.\n", c.Version, reasonOf(c), commit)
+	body = fmt.Sprintf("%s\n\nThis reverts commit %s.\n", rolledBack(c), commit)
 	return title, body
+}
+
+// rolledBack says what happened to a change. It does not quote the reason:
+// that may hold words of the service's own log, which belong neither in a
+// commit nor on a page.
+func rolledBack(c change.Change) string {
+	at := change.Rollout
+	if c.Gate(at).State != change.Failed {
+		at = change.Health
+	}
+	return fmt.Sprintf("%s was rolled back: it failed at the gate %s. `slipway explain %s` tells why.", c.Version, at, c.ID)
 }
 
 func oneLine(s string) string {

@@ -268,7 +268,7 @@ func (e *Engine) openRevert(ctx context.Context, repo Repository, c change.Chang
 		return err
 	}
 	e.Log.Error("rolled back", "change", c.ID, "version", c.Version, "revert", id, "people", c.Author)
-	return repo.Forge.Comment(ctx, c.ID, fmt.Sprintf("%s was rolled back: %s. The revert is #%d.", c.Version, reasonOf(c), id.Number))
+	return repo.Forge.Comment(ctx, c.ID, fmt.Sprintf("%s The revert is #%d.", rolledBack(c), id.Number))
 }
 
 // cannotRevert records that git cannot undo the commit by itself: a person has
@@ -280,13 +280,4 @@ func (e *Engine) cannotRevert(ctx context.Context, id ref.PullID, cause error) e
 	}
 	c.Revert = &change.Revert{Branch: c.Revert.Branch, State: change.RevertImpossible, Reason: cause.Error()}
 	return e.Store.Commit(ctx, Write{Change: &c, Journal: entries(e.Now(), "revert.impossible", id.String(), string(c.MergeSHA), cause.Error())})
-}
-
-func reasonOf(c change.Change) string {
-	for _, g := range c.Gates {
-		if g.State == change.Failed && g.Reason != "" {
-			return g.Reason
-		}
-	}
-	return "it did not prove healthy"
 }
