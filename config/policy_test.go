@@ -234,6 +234,14 @@ func TestPolicyFaults(t *testing.T) {
 			},
 		},
 		{
+			"a prefix that ends in nought", "version: 1\n", "version: 1\nrelease: {prefix: v0}\n",
+			[]string{`.slipway.yaml:2: release.prefix: "v0" ends in a digit, which would run into the version`},
+		},
+		{
+			"a prefix that ends in nine", "version: 1\n", "version: 1\nrelease: {prefix: v9}\n",
+			[]string{`.slipway.yaml:2: release.prefix: "v9" ends in a digit, which would run into the version`},
+		},
+		{
 			"a build that leaves the repository", "version: 1\n", "version: 1\nbuild:\n  main: ../other\n  platform: linux/amd65\n",
 			[]string{
 				`.slipway.yaml:3: build.main: "../other" must be a path inside the repository`,

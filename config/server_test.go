@@ -95,6 +95,12 @@ repositories:
 	if c, found := s.Cluster("main"); !found || !c.Simulated {
 		t.Errorf("the cluster finds %v (%v)", c, found)
 	}
+	if g, found := s.Registry("gitea"); !found || !g.Insecure {
+		t.Errorf("the registry finds %v (%v)", g, found)
+	}
+	if g, found := s.Registry("other"); found {
+		t.Errorf("a registry that is not there finds %v", g)
+	}
 	if token, found := s.Authorize(""); found {
 		t.Errorf("no token finds %v", token)
 	}
@@ -213,6 +219,14 @@ func TestServerFaults(t *testing.T) {
 				"slipway.yaml:5: registries[0].host: is not HOST or HOST:PORT, without a scheme or path",
 				"slipway.yaml:5: registries[0]: needs both username and password, or neither",
 			},
+		},
+		{
+			"a registry with a port that is none", `  - {name: gitea, host: "127.0.0.1:3000"}`, `  - {name: gitea, host: "127.0.0.1:65536"}`,
+			[]string{"slipway.yaml:5: registries[0].host: is not HOST or HOST:PORT, without a scheme or path"},
+		},
+		{
+			"the last port there is", `  - {name: gitea, host: "127.0.0.1:3000"}`, `  - {name: gitea, host: "127.0.0.1:65535"}`,
+			nil,
 		},
 		{
 			"a cluster from nowhere", "{name: main, in_cluster: true}", "{name: main}",
