@@ -9,17 +9,13 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/semaphore"
 
-	"slipway/internal/fault"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 )
@@ -29,11 +25,12 @@ type Exporter interface {
 	Export(ctx context.Context, repo ref.RepoID, commit ref.SHA, dir string) (committed time.Time, err error)
 }
 
-// Auth is how to speak to one registry.
+// Auth is how to speak to one registry. No printed form of it shows the
+// password.
 type Auth struct {
 	Username string // "" asks as nobody
 	Password string
-	Insecure bool // plain HTTP
+	Insecure bool // plain HTTP will do
 }
 
 // Config says what images are made from, with and where they go.
@@ -57,38 +54,40 @@ type Config struct {
 type Builder struct {
 	config Config
 	http   *http.Transport
+	// builds bounds those at work: one alone takes every processor it finds.
+	builds *semaphore.Weighted
 }
 
 var _ reconcile.Images = (*Builder)(nil)
-
-// callTimeout bounds one use of a registry, blobs and all.
-const callTimeout = 5 * time.Minute
 
 // New prepares the folder; what an earlier process was building is removed.
 func New(c Config) (*Builder, error) {
 	if c.Exporter == nil || c.Dir == "" {
 		return nil, errors.New("images want a folder and something to build from")
 	}
-	dir, err := filepath.Abs(c.Dir)
-	if err != nil {
-		return nil, err
-	}
-	c.Dir = dir
 	if c.GoCommand == "" {
 		c.GoCommand = "go"
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 10 * time.Minute
 	}
-	for folder, path := range map[string]*string{"go-build": &c.GoCache, "go-mod": &c.GoModCache} {
-		if *path == "" {
-			*path = filepath.Join(c.Dir, folder)
-		}
-		if *path, err = filepath.Abs(*path); err != nil {
+	var err error
+	if c.GoCommand, err = exec.LookPath(c.GoCommand); err != nil {
+		return nil, fmt.Errorf("the go command, which builds the images: %w: install Go", err)
+	}
+	if c.GoCache == "" {
+		c.GoCache = filepath.Join(c.Dir, "go-build")
+	}
+	if c.GoModCache == "" {
+		c.GoModCache = filepath.Join(c.Dir, "go-mod")
+	}
+	for _, p := range []*string{&c.Dir, &c.GoCommand, &c.GoCache, &c.GoModCache} {
+		if *p, err = filepath.Abs(*p); err != nil {
 			return nil, err
 		}
 	}
-	b := &Builder{config: c, http: remote.DefaultTransport.(*http.Transport).Clone()}
+	b := &Builder{config: c, http: remote.DefaultTransport.(*http.Transport).Clone(), builds: semaphore.NewWeighted(2)}
+	b.http.ResponseHeaderTimeout = time.Minute
 	if err := os.RemoveAll(b.path("work")); err != nil {
 		return nil, fmt.Errorf("clear the builds that were cut off: %w", err)
 	}
@@ -100,132 +99,71 @@ func New(c Config) (*Builder, error) {
 	return b, nil
 }
 
-// Resolve says what the registry holds under a tag: No only when the registry
-// itself says that there is nothing.
-func (b *Builder) Resolve(ctx context.Context, repository string, tag ref.Tag) (ref.Fact, ref.Digest, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	r, options, err := b.reference(ctx, repository, tag)
+// Build makes the image and keeps it. The same commit with the same Go gives
+// the same digest (R2): every time in it is the commit's, and the build knows
+// nothing of this machine but the Go command. What the code itself is to blame
+// for is fault.Permanent.
+func (b *Builder) Build(ctx context.Context, what reconcile.Build) (ref.Digest, error) {
+	digest, err := b.build(ctx, what)
 	if err != nil {
-		return ref.Unknown, "", err
+		return "", fmt.Errorf("build %s:%s from %s at %s: %w", what.Repository, what.Tag, what.Repo, what.Commit.Short(), err)
 	}
-	found, err := remote.Head(r, options...)
-	if absent(err) {
-		return ref.No, "", nil
-	}
-	if err != nil {
-		return ref.Unknown, "", sorted(fmt.Errorf("resolve %s: %w", r.Name(), err))
-	}
-	digest, err := ref.ParseDigest(found.Digest.String())
-	if err != nil {
-		return ref.Unknown, "", fmt.Errorf("resolve %s: %w", r.Name(), err)
-	}
-	return ref.Yes, digest, nil
+	return digest, nil
 }
 
-// Push publishes what was built under its tag, if the tag is free or names the
-// same digest already.
-func (b *Builder) Push(ctx context.Context, what reconcile.Build, want ref.Digest) error {
-	exists, there, err := b.Resolve(ctx, what.Repository, what.Tag)
-	switch {
-	case err != nil:
-		return err
-	case exists == ref.Yes && there == want:
-		return nil
-	case exists == ref.Yes:
-		return foreign(what, there, want)
+// String names the user, but not the password.
+func (a Auth) String() string {
+	if a.Username == "" {
+		return "nobody"
 	}
-	img, err := b.kept(want)
-	if err != nil {
-		digest, buildErr := b.Build(ctx, what)
-		if buildErr != nil {
-			return buildErr
-		}
-		if digest != want {
-			return fault.AsChanged(fmt.Errorf("%s:%s was built again and is %s now, not %s", what.Repository, what.Tag, digest, want))
-		}
-		if img, err = b.kept(want); err != nil {
-			return err
-		}
-	}
-	if err := b.write(ctx, what, img); err != nil {
-		return err
-	}
-	exists, there, err = b.Resolve(ctx, what.Repository, what.Tag)
-	switch {
-	case err != nil:
-		return err
-	case exists != ref.Yes:
-		return fmt.Errorf("%s:%s was pushed and the registry does not have it", what.Repository, what.Tag)
-	case there != want:
-		return foreign(what, there, want)
-	}
-	return nil
+	return a.Username + " with a password"
 }
 
-func (b *Builder) write(ctx context.Context, what reconcile.Build, img v1.Image) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	r, options, err := b.reference(ctx, what.Repository, what.Tag)
+// GoString is String, for %#v.
+func (a Auth) GoString() string { return a.String() }
+
+// MarshalText is String, for JSON and logs.
+func (a Auth) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+func (b *Builder) build(ctx context.Context, what reconcile.Build) (digest ref.Digest, err error) {
+	arch, err := architecture(what.Plan.Platform)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := remote.Write(r, img, options...); err != nil {
-		return sorted(fmt.Errorf("push %s: %w", r.Name(), err))
+	program, err := packagePath(what.Plan.Main)
+	if err != nil {
+		return "", err
 	}
-	return nil
+	if err := b.builds.Acquire(ctx, 1); err != nil {
+		return "", err
+	}
+	defer b.builds.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, b.config.Timeout)
+	defer cancel()
+	dir, err := os.MkdirTemp(b.path("work"), "build-")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	w := &work{config: b.config, dir: dir, arch: arch}
+	if err := w.prepare(); err != nil {
+		return "", err
+	}
+	committed, err := b.config.Exporter.Export(ctx, what.Repo, what.Commit, w.path("src"))
+	if err != nil {
+		return "", err
+	}
+	binary, err := w.compile(ctx, program)
+	if err != nil {
+		return "", err
+	}
+	img, err := assemble(what, arch, w.toolchain, committed, binary)
+	if err != nil {
+		return "", err
+	}
+	return b.keep(img)
 }
 
 func (b *Builder) path(elements ...string) string {
 	return filepath.Join(append([]string{b.config.Dir}, elements...)...)
-}
-
-// reference is a tag with the way to its registry. Credentials go to that
-// host alone.
-func (b *Builder) reference(ctx context.Context, repository string, tag ref.Tag) (name.Tag, []remote.Option, error) {
-	host, _, _ := strings.Cut(repository, "/")
-	auth, known := b.config.Registries[host]
-	if !known {
-		return name.Tag{}, nil, fault.AsPermanent(fmt.Errorf("the registry %s is not configured", host))
-	}
-	options := []name.Option{name.StrictValidation}
-	if auth.Insecure {
-		options = append(options, name.Insecure)
-	}
-	r, err := name.NewTag(repository+":"+string(tag), options...)
-	if err != nil {
-		return name.Tag{}, nil, fault.AsPermanent(err)
-	}
-	who := authn.Anonymous
-	if auth.Username != "" {
-		who = &authn.Basic{Username: auth.Username, Password: auth.Password}
-	}
-	// What fails is tried again by the caller, after it has looked.
-	return r, []remote.Option{remote.WithContext(ctx), remote.WithAuth(who), remote.WithTransport(b.http),
-		remote.WithRetryStatusCodes(), remote.WithRetryBackoff(remote.Backoff{Steps: 1})}, nil
-}
-
-func foreign(what reconcile.Build, there, want ref.Digest) error {
-	return fault.AsPermanent(fmt.Errorf("%s:%s names %s already, which is not what was built here (%s)", what.Repository, what.Tag, there, want))
-}
-
-// absent says whether the registry knows that there is nothing.
-func absent(err error) bool {
-	var refused *transport.Error
-	return errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound
-}
-
-// sorted tells what trying again may mend from what only a person can.
-func sorted(err error) error {
-	var refused *transport.Error
-	if !errors.As(err, &refused) {
-		return err
-	}
-	switch refused.StatusCode {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return fault.AsPermanent(fmt.Errorf("%w: give Slipway's account the right to write packages there", err))
-	case http.StatusBadRequest, http.StatusMethodNotAllowed, http.StatusRequestEntityTooLarge:
-		return fault.AsPermanent(err)
-	}
-	return err
 }
