@@ -103,7 +103,7 @@ func (b *board) fillJobs() {
 		slices.SortFunc(list, func(x, y Job) int {
 			return cmp.Or(
 				cmp.Compare(x.RunID, y.RunID), cmp.Compare(y.Attempt, x.Attempt), // the latest attempt of each run first
-				cmp.Compare(x.State.rank(), y.State.rank()), cmp.Compare(x.URL, y.URL),
+				cmp.Compare(x.State, y.State), cmp.Compare(x.URL, y.URL),
 			)
 		})
 		last := list[:0]

@@ -290,6 +290,17 @@ func TestCheckRequired(t *testing.T) {
 	}
 }
 
+func TestTwoJobsOfOneNameInOneRunAreToldInOneOrder(t *testing.T) {
+	failed, skipped := job(1, 1, gate.StateFailure), job(1, 1, gate.StateSkipped)
+	for _, order := range [][]gate.Job{{failed, skipped}, {skipped, failed}} {
+		c := ready().Checks
+		c.Jobs = order
+		if got := gate.CheckRequired(policy().Checks, c)[0].State; got != gate.StateFailure {
+			t.Errorf("%q is told of the jobs %v, want %q", got, order, gate.StateFailure)
+		}
+	}
+}
+
 func TestNearest(t *testing.T) {
 	for _, row := range []struct {
 		name, want string
