@@ -189,6 +189,12 @@ func TestEndings(t *testing.T) {
 		"a merge by hand is not released by itself": {func(w *world) {
 			w.merged, w.open, w.mergedHead, w.mergedBy, w.checks = true, false, head, "mallory", green(landed1)
 		}, Open, Reviewed, Failed},
+		"a failed rollout ends superseded once a newer healthy version contains it": {func(w *world) {
+			w.checks = green(landed1)
+			w.deploy(deployer.PhaseFailed)
+			w.newerHealthy = &deployer.Release{Version: "v0.2.0", Merge: newer}
+			w.release = &Release{Tag: "v0.1.0", Position: 1, Offered: ref.Pin{Repository: "registry.test/acme/app", Tag: "v0.1.0", Digest: digest}}
+		}, OutcomeSupersede, Rollout, Failed},
 		"an unread tag waits": {func(w *world) { w.checks = green(landed1); w.tag = TagFact{} }, Open, Image, Waiting},
 	}
 	for name, c := range cases {

@@ -43,6 +43,7 @@ func deployed(c *Change, o Observation, now time.Time) Action {
 		return rolledBack(c, o, d, e, now)
 	case deployer.PhaseFailed:
 		failedGate(c, d).fail(orNow(d.Ended, now), e, "%s", d.Reason)
+		superseded(c, o, now)
 	default:
 		if d.Rolled.IsZero() {
 			rollout.wait(e, d.Reason)
@@ -69,6 +70,7 @@ func rolledBack(c *Change, o Observation, d deployer.Deployment, e Evidence, now
 		c.Gate(Health).fail(orNow(d.Ended, now), Evidence{Version: c.Version}, "it was never rolled out, so nothing of it answered")
 	}
 	if !restored {
+		superseded(c, o, now) // the way back failed, and a later release healed it
 		return nil
 	}
 	if back.By != deployer.Itself {
