@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"slipway/gate"
@@ -90,21 +91,29 @@ func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) 
 		return nil, err
 	}
 	p := snapshot.Pull
-	if p.Base != repo.Branch && c.Rev == 0 {
-		return nil, nil
-	}
+	elsewhere := p.Base != repo.Branch
 	if p.Merged == ref.Yes {
+		if elsewhere && c.Rev == 0 {
+			return nil, nil
+		}
 		return e.observeLanded(ctx, repo, c, p)
 	}
 	s := &seen{}
-	if s.reviews, err = e.markReviews(ctx, &snapshot); err != nil {
+	if s.reviews, err = e.markReviews(ctx, &snapshot, elsewhere); err != nil {
 		return nil, err
+	}
+	if elsewhere && c.Rev == 0 {
+		if s.reviews == nil {
+			return nil, nil
+		}
+		return nil, e.Store.Commit(ctx, Write{Reviews: s.reviews})
 	}
 	if s.plan, err = e.plan(ctx, repo, p.Base, p.BaseHead); err != nil {
 		return nil, err
 	}
-	if p.Base != repo.Branch {
-		s.plan.Gate.Faults = append(s.plan.Gate.Faults, fmt.Sprintf("its base is %s; only pull requests to %s are merged here", p.Base, repo.Branch))
+	if elsewhere {
+		fault := fmt.Sprintf("its base is %s; only pull requests to %s are merged here", p.Base, repo.Branch)
+		s.plan.Gate.Faults = append(slices.Clone(s.plan.Gate.Faults), fault)
 	}
 	body, err := json.Marshal(snapshot)
 	if err != nil {
@@ -122,17 +131,22 @@ func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) 
 }
 
 // markReviews gives each review the head it was first observed on, and says
-// which are observed now for the first time.
-func (e *Engine) markReviews(ctx context.Context, s *gate.Snapshot) (*ReviewsSeen, error) {
+// which are observed now for the first time. A review of the change onto
+// another base was of something else: it is remembered with no head, and so
+// never counts (M7).
+func (e *Engine) markReviews(ctx context.Context, s *gate.Snapshot, elsewhere bool) (*ReviewsSeen, error) {
 	known, err := e.Store.Reviews(ctx, s.Pull.ID)
 	if err != nil {
 		return nil, err
 	}
 	fresh := ReviewsSeen{Pull: s.Pull.ID, Head: s.Pull.Head}
+	if elsewhere {
+		fresh.Head = ""
+	}
 	for i, r := range s.Reviews {
 		head, ok := known[r.ID]
 		if !ok {
-			head = s.Pull.Head
+			head = fresh.Head
 			fresh.IDs = append(fresh.IDs, r.ID)
 		}
 		s.Reviews[i].ObservedHead = head
