@@ -72,6 +72,9 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
+	if err := st.FreeClaims(ctx); err != nil {
+		return err
+	}
 	metrics := server.NewMetrics()
 	w, err := wire(conf, st, metrics, log)
 	if err != nil {

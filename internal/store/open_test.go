@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"slipway/internal/fault"
 	"slipway/internal/reconcile"
 )
 
@@ -236,4 +238,30 @@ func TestOpenReadOnly(t *testing.T) {
 		_, err := OpenReadOnly(t.Context(), path)
 		wantError(t, err, "start slipway serve")
 	})
+}
+
+func TestFreeClaims(t *testing.T) {
+	path, key, now := place(t), reconcile.Key("change acme/app#1"), time.Now()
+	first := mustOpen(t, path)
+	if err := first.Commit(t.Context(), reconcile.Write{Due: []reconcile.Due{{Key: key, At: now}}}); err != nil {
+		t.Fatal(err)
+	}
+	old, err := first.Claim(t.Context(), now, 1, time.Hour)
+	if err != nil || len(old) != 1 {
+		t.Fatalf("claimed %v: %v", old, err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := mustOpen(t, path)
+	if err := second.FreeClaims(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	claims, err := second.Claim(t.Context(), time.Now(), 1, time.Hour)
+	if err != nil || len(claims) != 1 || claims[0].Key != key || claims[0].Token <= old[0].Token {
+		t.Errorf("the next server claims %v: %v, want %s under a higher token than %d", claims, err, key, old[0].Token)
+	}
+	if err := second.Done(t.Context(), old[0], time.Time{}, false); fault.KindOf(err) != fault.Changed {
+		t.Errorf("the claim of the earlier server is given back: %v", err)
+	}
 }

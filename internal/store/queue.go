@@ -71,6 +71,22 @@ func (s *Store) Done(ctx context.Context, c reconcile.Claim, next time.Time, fai
 	return nil
 }
 
+// FreeClaims makes due at once what was held when an earlier server ended, so
+// that nobody sits out its leases. It is for the one server that holds this
+// store, before it claims anything: the store's lock says that the earlier one
+// has ended.
+func (s *Store) FreeClaims(ctx context.Context) error {
+	now := micros(s.now())
+	err := s.group.do(ctx, func(ctx context.Context, tx *session) (bool, error) {
+		_, err := tx.exec(ctx, `UPDATE queue SET held_until = NULL, due_at = min(coalesce(due_at, ?1), ?1) WHERE held_until IS NOT NULL`, now)
+		return true, err
+	})
+	if err != nil {
+		return fmt.Errorf("free the claims of an earlier server: %w", err)
+	}
+	return nil
+}
+
 // Woken is signalled after keys were made due, by a commit or by Done. One
 // signal may stand for many.
 func (s *Store) Woken() <-chan struct{} { return s.group.woken }
