@@ -132,7 +132,7 @@ func (s *Stage) filled(v Serving) Serving {
 func (s *Stage) configuration(v Serving) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `listen: %s
-store: {path: %s}
+store: {path: %q}
 resync: {active: %s, idle: 5m}
 tokens:
   - {name: operator, role: operator, token: {env: SLIPWAY_TOKEN}}
@@ -147,9 +147,9 @@ forges:
 registries:
   - {name: gitea, host: %q, insecure: true, username: %s, password: {env: FORGE_TOKEN}}
 clusters:
-  - {name: main, kubeconfig: %s, simulated: %v}
+  - {name: main, kubeconfig: %q, simulated: %v}
 identities: {people: [alice, bob, carol]}
-build: {gocache: %s}
+build: {gocache: %q}
 repositories:
 `, v.Listen, s.path(filepath.Join(v.Name, "data")), v.Active, v.Forge, s.Bot.Login, v.Registry, s.Bot.Login,
 		v.Kubeconfig, s.Simulated(), s.options.BuildCache)
