@@ -307,7 +307,12 @@ func (m *mirror) label() (label, error) {
 // no git of this process works there; one that outlived an earlier process
 // loses its lock and fails, and what it may break is found by a later check.
 func removeLocks(dir string) error {
-	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -317,7 +322,7 @@ func removeLocks(dir string) error {
 		if !entry.Type().IsRegular() || !strings.HasSuffix(path, ".lock") {
 			return nil
 		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return nil

@@ -151,8 +151,6 @@ func (b *Builder) reach(ctx context.Context, repository string, tag ref.Tag) (ta
 		remote.WithAuth(who),
 		remote.WithTransport(&guard{b.http, auth.Insecure}),
 		// What fails is tried again by the caller, after it has looked.
-		remote.WithRetryStatusCodes(),
-		remote.WithRetryBackoff(remote.Backoff{Steps: 1}),
 		remote.WithRetryPredicate(func(error) bool { return false }),
 	}}, nil
 }
