@@ -53,11 +53,11 @@ clean: ## remove what was built here; the cache of the servers stays
 
 # The go command knows best whether anything changed.
 bin/slipway: FORCE
-	@go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/slipway
+	@go build -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $@ ./cmd/slipway
 
 $(LINT): test/tools/lint/go.mod test/tools/lint/go.sum
 	@echo 'building golangci-lint (about 2 minutes the first time)' >&2
-	@cd test/tools/lint && CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -trimpath -buildvcs=false -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@cd test/tools/lint && CGO_ENABLED=0 GOFLAGS= GOWORK=off go build -buildvcs=false -o ../../../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 
 FORCE:
 
