@@ -73,7 +73,7 @@ func loadServer(path string) (config.Server, error) {
 		return conf, nil
 	}
 	lines := make([]error, 0, len(faults)+1)
-	lines = append(lines, fmt.Errorf("%s has %d fault(s):", path, len(faults)))
+	lines = append(lines, fmt.Errorf("faults in %s, %d in all", path, len(faults)))
 	for _, f := range faults {
 		lines = append(lines, errors.New(f.String()))
 	}

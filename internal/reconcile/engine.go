@@ -246,7 +246,7 @@ func backoff(failures int, first, most time.Duration) time.Duration {
 	if failures < 16 {
 		d = min(most, first<<failures)
 	}
-	return d - time.Duration(rand.Int64N(int64(d)/4+1))
+	return d - time.Duration(rand.Int64N(int64(d)/4+1)) //nolint:gosec // it spreads retries, it hides nothing
 }
 
 func failure(err error) string {

@@ -268,7 +268,7 @@ func (p *Project) Approve(ctx context.Context, id ref.PullID, reviewers ...gitea
 // git runs git in the author's checkout, as an account, knowing nothing of
 // this machine's own configuration.
 func (p *Project) git(ctx context.Context, as gitea.Account, args ...string) error {
-	cmd := exec.CommandContext(ctx, "git", args...)
+	cmd := exec.CommandContext(ctx, "git", args...) //nolint:gosec // the stage names the arguments
 	cmd.Dir = p.work
 	author := p.stage.Author
 	cmd.Env = []string{

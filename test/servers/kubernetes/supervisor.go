@@ -118,7 +118,7 @@ func launch(binary string, attributes *syscall.SysProcAttr, f files, s setup) (*
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.Command(binary) //nolint:gosec // it is ended by stop, which lets it end its children first
+	cmd := exec.Command(binary) // without the context: it is ended by stop, which lets it end its children first
 	cmd.Args = []string{supervisorName}
 	cmd.Dir = f.dir
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + f.dir, "TMPDIR=" + f.path(tmpFolder)}

@@ -154,7 +154,7 @@ func (d *demo) begin(ctx context.Context, dir string, level kubernetes.Level) (e
 	if d.project, err = d.stage.NewProject(ctx, stage.Draft{Name: "app"}); err != nil {
 		return err
 	}
-	if d.log, err = os.Create(filepath.Join(dir, "slipway.log")); err != nil {
+	if d.log, err = os.Create(filepath.Join(dir, "slipway.log")); err != nil { //nolint:gosec // dir was made here
 		return err
 	}
 	d.slipway, err = d.stage.Serve(ctx, stage.Serving{Binary: binary, Projects: []*stage.Project{d.project}, Log: d.log})
