@@ -146,14 +146,13 @@ repositories:
 	}
 	r := runSlipway(t, []string{"PATH=" + os.Getenv("PATH")}, "serve", "--config", path)
 	r.wants(t, 2)
-	for line, words := range map[int]string{1: "listen", 3: "resyncs", 5: "SLIPWAY_NO_SUCH_TOKEN", 7: "SLIPWAY_NO_SUCH_SECRET", 11: "acme"} {
-		at := fmt.Sprintf("%s:%d: ", path, line)
-		found := false
-		for _, said := range strings.Split(r.err, "\n") {
-			found = found || strings.HasPrefix(said, at) && strings.Contains(said, words)
-		}
-		if !found {
-			t.Errorf("nothing about %q at line %d in:\n%s", words, line, r.err)
+	for _, want := range []string{
+		":1: listen: ", ":3: resyncs: unknown key", ":5: tokens[0].role: ", ":5: tokens[0].token: the environment variable is not set",
+		":7: forges[0].url: ", ":7: forges[0].token: the file cannot be read", ":7: forges[0].webhook_secret: ",
+		":8: registries: ", ":9: clusters: ", ":11: repositories[0].repo: ", `:11: repositories[0].forge: there is no forge "other"`,
+	} {
+		if !strings.Contains(r.err, "\n"+path+want) {
+			t.Errorf("nothing like %q in:\n%s", want, r.err)
 		}
 	}
 	runSlipway(t, nil, "serve").wants(t, 2, "--config")

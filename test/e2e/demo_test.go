@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,9 +58,6 @@ const demoLimit = 5 * time.Minute
 // can have them, and looks at what it prints and what it leaves.
 func TestDemo(t *testing.T) {
 	level, why := kubernetes.Detect()
-	if level != kubernetes.Kubelet {
-		t.Logf("NOT SHOWN ON REAL PODS: %s", why)
-	}
 	// Short, for the sockets in it.
 	dir, err := os.MkdirTemp("", "e2e-demo-")
 	if err != nil {
@@ -81,7 +77,13 @@ func TestDemo(t *testing.T) {
 	cmd.WaitDelay = time.Minute
 	var out, progress bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &progress
-	if err := cmd.Run(); err != nil {
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	seen := watchTraces(t, dir, cmd.Process.Pid, ended)
+	if err := <-ended; err != nil {
 		t.Errorf("the demo: %v", err)
 	}
 	t.Cleanup(func() {
@@ -91,6 +93,15 @@ func TestDemo(t *testing.T) {
 	})
 	if after := tracesOf(t, dir, cmd.Process.Pid); !slices.Equal(before, after) {
 		t.Errorf("before the demo:\n%s\nafter it:\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
+	}
+	wanted := []string{"file ", "process "}
+	if level == kubernetes.Kubelet {
+		wanted = append(wanted, "cgroup ")
+	}
+	for _, kind := range wanted {
+		if !seen[kind] {
+			t.Errorf("no trace of kind %q was seen while it ran, so that there is none now says nothing", kind)
+		}
 	}
 	var report demonstrated
 	document := json.NewDecoder(&out)
@@ -104,6 +115,33 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("the report: kubernetes %q, %d changes, faults %q", report.Kubernetes, len(report.Changes), report.Faults)
 	}
 	report.judge(t, level)
+	if level != kubernetes.Kubelet && !t.Failed() {
+		t.Skipf("SHOWN ON FAKE NODES ONLY: %s", why)
+	}
+}
+
+// watchTraces looks at a running demo until it has seen a trace of each kind,
+// or the demo has ended.
+func watchTraces(t *testing.T, dir string, pid int, ended chan error) map[string]bool {
+	t.Helper()
+	seen := map[string]bool{}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for len(seen) < 3 {
+		for _, trace := range tracesOf(t, dir, pid) {
+			for _, kind := range []string{"file ", "process ", "cgroup "} {
+				seen[kind] = seen[kind] || strings.HasPrefix(trace, kind)
+			}
+		}
+		maps.DeleteFunc(seen, func(_ string, was bool) bool { return !was })
+		select {
+		case err := <-ended:
+			ended <- err
+			return seen
+		case <-tick.C:
+		}
+	}
+	return seen
 }
 
 func (r demonstrated) judge(t *testing.T, level kubernetes.Level) {
@@ -205,12 +243,16 @@ func tracesOf(t *testing.T, dir string, pid int) []string {
 		}
 	}
 	own := fmt.Sprintf("slipway-*-%d-*", pid)
-	for _, pattern := range []string{"/sys/fs/cgroup/" + own, "/sys/fs/cgroup/*/" + own, "/sys/class/net/*"} {
-		paths, err := filepath.Glob(pattern)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, trace := range []struct{ kind, pattern string }{
+		{"cgroup", "/sys/fs/cgroup/" + own}, {"cgroup", "/sys/fs/cgroup/*/" + own}, {"device", "/sys/class/net/*"},
+	} {
+		paths, err := filepath.Glob(trace.pattern)
+		if err != nil {
 			t.Fatal(err)
 		}
-		found = append(found, paths...)
+		for _, path := range paths {
+			found = append(found, trace.kind+" "+path)
+		}
 	}
 	return found
 }

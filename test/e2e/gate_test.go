@@ -14,6 +14,7 @@ import (
 	"slipway/gate"
 	"slipway/internal/change"
 	"slipway/internal/journal"
+	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/test/servers/gitea"
 	"slipway/test/stage"
@@ -209,9 +210,19 @@ func (p *place) posts(id ref.PullID, who gitea.Account, context string, state sd
 // byHand gets past the forge's rules as its administrator can.
 func (p *place) byHand() {
 	p.Helper()
-	before, admin := p.image(), p.stage.Forge.Admin()
+	admin := p.stage.Forge.Admin()
 	id := p.propose("by-hand", "feat: by hand")
 	p.waits(id, gate.CodeApprovals)
+	p.until(changeLimit, "what was merged before to end", func(ctx context.Context) error {
+		all, err := p.slipway().Client.Changes(ctx, reconcile.Filter{Repo: p.project.ID(), Unfinished: true})
+		for _, c := range all {
+			if c.MergeSHA != "" {
+				return errors.New(standing(c))
+			}
+		}
+		return err
+	})
+	before := p.image()
 	p.tell(http.MethodDelete, "/branch_protections/main", nil, nil)
 	p.tell(http.MethodPost, fmt.Sprintf("/pulls/%d/merge", id.Number), map[string]string{"Do": "squash"}, nil)
 	c := p.wait(id, lookLimit, "to be told as unjudged", func(c change.Change) error {
@@ -244,10 +255,10 @@ func (p *place) byHand() {
 		}
 		return nil
 	})
-	if tags := p.tagsOn(c.MergeSHA); len(tags) != 0 {
-		p.Errorf("the merge by hand was released as %q", tags)
+	if tags := append(p.tagsOn(c.MergeSHA), p.tagsOn(ref.SHA(made.Commit.SHA))...); len(tags) != 0 {
+		p.Errorf("what nobody judged was released as %q", tags)
 	}
-	if after := p.image(); after != before && !strings.Contains(after, ":v0.1.") {
+	if after := p.image(); after != before {
 		p.Errorf("the Deployment went from %s to %s", before, after)
 	}
 }

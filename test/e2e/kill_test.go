@@ -14,6 +14,7 @@ import (
 
 	"slipway/internal/change"
 	"slipway/internal/ref"
+	"slipway/test/stage"
 )
 
 // cutPoint is one write to the outside, and the line it goes over.
@@ -126,45 +127,48 @@ func TestSoakKilledAtRandomMoments(t *testing.T) {
 // survives ships one change through up to five deaths.
 func (p *place) survives(random *rand.Rand, round int) {
 	p.Helper()
-	const deaths, requests = 5, 120 // a change takes about that many
+	const deaths, requests = 5, 120 // a change takes about twice as many
+	lines := []*line{p.forge, p.registry, p.cluster}
 	rollouts := p.rollouts()
 	branch := fmt.Sprintf("round-%d", round)
 	id := p.propose(branch, "feat: "+branch)
 	p.approve(id)
-	for range deaths {
+	died := 0
+	for died < deaths {
 		left := new(atomic.Int64)
 		left.Store(1 + random.Int64N(requests))
 		doomed, before := p.slipway(), random.IntN(2) == 0
-		dead := make(chan struct{})
-		for _, l := range []*line{p.forge, p.registry, p.cluster} {
-			l.arm(&trap{before: before, match: func(*http.Request) bool { return left.Add(-1) == 0 },
-				spring: func() { doomed.Kill(); close(dead) }})
+		for _, l := range lines {
+			l.arm(&trap{before: before, match: func(*http.Request) bool { return left.Add(-1) == 0 }, spring: doomed.Kill})
 		}
-		over := false
 		p.until(changeLimit, "the next death, or the end", func(ctx context.Context) error {
-			select {
-			case <-dead:
+			if dead(doomed) {
 				return nil
-			default:
 			}
 			c, err := p.change(ctx, id)
-			if over = err == nil && c.Outcome != change.Open; over {
+			if err == nil && c.Outcome != change.Open {
 				return nil
 			}
 			return fmt.Errorf("%s: %w", standing(c), err)
 		})
-		for _, l := range []*line{p.forge, p.registry, p.cluster} {
+		for _, l := range lines {
 			l.arm(nil)
 		}
-		if over {
-			select {
-			case <-dead:
-				p.start()
-			default:
-			}
+		if !dead(doomed) {
 			break
 		}
+		died++
 		p.start()
 	}
+	p.Logf("it died %d times", died)
 	p.endedOnce(id, rollouts)
+}
+
+func dead(s *stage.Slipway) bool {
+	select {
+	case <-s.Done():
+		return true
+	default:
+		return false
+	}
 }

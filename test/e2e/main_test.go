@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,7 @@ type house struct {
 	dir    string
 	binary string // the slipway under test
 	soak   int    // rounds of the long repetitions; 0: none
+	places atomic.Int64
 
 	stage   func() (*stage.Stage, error) // up on first use
 	cluster func() (clients.Interface, error)

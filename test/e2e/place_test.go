@@ -57,13 +57,15 @@ type place struct {
 	up  *atomic.Pointer[stage.Slipway] // the one that was started last
 }
 
-// newPlace makes the project and leaves Slipway to be started.
+// newPlace makes a project whose name begins so, and leaves Slipway to be
+// started.
 func newPlace(t *testing.T, name string, w wish) *place {
 	t.Helper()
 	s, err := shared.stage()
 	if err != nil {
 		t.Fatalf("set up the stage: %v", err)
 	}
+	name = fmt.Sprintf("%s-%d", name, shared.places.Add(1)) // a test may run more than once
 	listen, err := stage.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
