@@ -113,7 +113,7 @@ func TestRollbacksAtTheEdges(t *testing.T) {
 				w.good()
 				w.run(t)
 				w.good()
-				w.target = must(w.target.WithConsent("olga", w.now))(t)
+				w.target = must(w.target.WithConsent(w.shown("olga")))(t)
 				w.run(t)
 			},
 			pins: "v1", version: "v1", phase: deployer.PhaseHealthy, reason: "the take-over that olga agreed to is still to be done",

@@ -78,6 +78,12 @@ func (t Target) releaseOf(image string, known []Release) Release {
 	return Release{}
 }
 
+// Owns says whether Slipway alone owns the image field of that container, by
+// consent, and finds there what it left: a take-over would change nothing.
+func (t Target) Owns(s Spec, o Observation) bool {
+	return t.TakenOver != nil && !t.elsewhere(s) && o.Owned == ref.Yes && o.Image == t.expected()
+}
+
 // elsewhere says whether a spec is for another container than the target's.
 func (t Target) elsewhere(s Spec) bool {
 	return t.Spec.Deployment != "" && s.place() != t.Spec.place()

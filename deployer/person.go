@@ -56,33 +56,45 @@ func (t Target) WithRequest(by, reason, version string, now time.Time) (Target, 
 	return t, nil
 }
 
-// WithConsent records a person's yes to the take-over, which the caller then
-// carries out. It fails in the middle of a rollout.
-func (t Target) WithConsent(by string, now time.Time) (Target, error) {
+// WithConsent records a person's yes to the take-over of what they were shown,
+// which the caller then carries out. It fails in the middle of a rollout.
+func (t Target) WithConsent(shown TakeOver) (Target, error) {
 	t = t.clone()
 	if t.rolling() {
 		return Target{}, fmt.Errorf("take over %s: %s is rolling out", t.ID, t.Current.name())
 	}
-	t.Consent = &TakeOver{By: by, At: now}
+	t.Consent = &shown
 	return t, nil
 }
 
+// WithoutConsent withdraws the consent: what was shown is not there any more.
+func (t Target) WithoutConsent() Target {
+	t.Consent = nil
+	return t
+}
+
 // WithTakeOver records the take-over that was carried out by consent, with the
-// image and the owner found. Of a target taken over before, the current
-// deployment stands if its image was found, and is past otherwise; a hold
-// stays. It fails without consent.
+// image and the owner found; the target then is the container consented to. Of
+// a target taken over before, the current deployment stands if it is of that
+// container and its image was found, and is past otherwise; a hold stays. It
+// fails without consent.
 func (t Target) WithTakeOver(image, owner string, now time.Time) (Target, error) {
 	t = t.clone()
 	if t.Consent == nil {
 		return Target{}, fmt.Errorf("take over %s: nobody consented", t.ID)
 	}
-	if t.Current != nil && image != t.expected() {
+	moved := t.elsewhere(t.Consent.Spec)
+	if t.Current != nil && (moved || image != t.expected()) {
 		if t.Current.Phase == PhaseHealthy {
 			t.Current.Phase = PhaseReplaced
 		}
 		t.remember()
 	}
-	t.TakenOver = &TakeOver{By: t.Consent.By, At: now, Image: image, Owner: owner}
+	if moved {
+		t.Healthy = nil // nothing proved healthy there yet
+	}
+	t.Spec = t.Consent.Spec
+	t.TakenOver = &TakeOver{By: t.Consent.By, At: now, Image: image, Owner: owner, Spec: t.Consent.Spec}
 	t.Consent, t.Drift, t.Reason = nil, "", ""
 	return t, nil
 }

@@ -281,7 +281,7 @@ func TestTakeOver(t *testing.T) {
 	if _, err := w.target.WithTakeOver(oldImage, rival, w.now); err == nil {
 		t.Error("was taken over without consent")
 	}
-	consented := must(w.target.WithConsent("olga", w.now))(t)
+	consented := must(w.target.WithConsent(w.shown("olga")))(t)
 	if after, action := deployer.Next(consented, w.look(), w.now); action != nil || !strings.Contains(after.Reason, "olga agreed to") {
 		t.Errorf("before it is done: %T, reason %q", action, after.Reason)
 	}
@@ -291,16 +291,69 @@ func TestTakeOver(t *testing.T) {
 	}
 	w.good()
 	w.pass()
-	if _, err := w.target.WithConsent("olga", w.now); err == nil {
+	if _, err := w.target.WithConsent(w.shown("olga")); err == nil {
 		t.Error("consent was taken in the middle of a rollout")
 	}
 	if w.target.Consent != nil || phaseOf(w.target) != deployer.PhaseRolling {
 		t.Errorf("a refused consent changed the target: %+v", w.target)
 	}
 	w.run(t)
-	w.target = must(must(w.target.WithConsent("ivan", w.now))(t).WithTakeOver(w.field, deployer.Itself, w.now))(t)
+	w.target = must(must(w.target.WithConsent(w.shown("ivan")))(t).WithTakeOver(w.field, deployer.Itself, w.now))(t)
 	if w.target.Current == nil || w.target.Current.Release.Version != "v1" {
 		t.Errorf("taken over again as it stands, the current deployment is %+v", w.target.Current)
+	}
+}
+
+func TestWhatSlipwayOwnsNeedsNoTakeOver(t *testing.T) {
+	tests := []struct {
+		name string
+		tell func(w *world, s *deployer.Spec)
+		owns bool
+	}{
+		{name: "the field as Slipway left it", tell: func(*world, *deployer.Spec) {}, owns: true},
+		{name: "another image", tell: func(w *world, _ *deployer.Spec) { w.field = "registry.example/acme/app:hand" }},
+		{name: "another owner of the same image", tell: func(w *world, _ *deployer.Spec) { w.owner = rival }},
+		{name: "another Deployment", tell: func(_ *world, s *deployer.Spec) { s.Deployment = "web" }},
+		{name: "another container", tell: func(_ *world, s *deployer.Spec) { s.Container = "web" }},
+		{name: "another question for its health", tell: func(_ *world, s *deployer.Spec) { s.Health.Path = "/live" }, owns: true},
+		{name: "nobody consented", tell: func(w *world, _ *deployer.Spec) { w.target.TakenOver = nil }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := takenOver(t)
+			w.good()
+			w.run(t)
+			s := spec()
+			tt.tell(w, &s)
+			if got := w.target.Owns(s, w.look()); got != tt.owns {
+				t.Errorf("owns is %t", got)
+			}
+		})
+	}
+}
+
+func TestATakeOverMovesTheTargetToWhatWasConsentedTo(t *testing.T) {
+	w := takenOver(t)
+	w.good()
+	w.run(t)
+	shown := w.shown("ivan")
+	shown.Spec.Deployment, shown.Image = "web", w.field // it happens to run the same image
+	consented := must(w.target.WithConsent(shown))(t)
+	if consented.Spec != w.target.Spec {
+		t.Errorf("the consent alone moved the target to %+v", consented.Spec)
+	}
+	if after := consented.WithoutConsent(); after.Spec != w.target.Spec || after.Consent != nil || after.Current == nil {
+		t.Errorf("without the consent it is %+v", after)
+	}
+	after := must(consented.WithTakeOver(shown.Image, shown.Owner, w.now))(t)
+	if after.Spec != shown.Spec || after.TakenOver.Spec != shown.Spec {
+		t.Errorf("it is at %+v, by consent to %+v", after.Spec, after.TakenOver.Spec)
+	}
+	if after.Current != nil || after.Healthy != nil {
+		t.Errorf("what proved healthy elsewhere counts there: current %+v, healthy %+v", after.Current, after.Healthy)
+	}
+	if len(after.Past) != 1 || after.Past[0].Phase != deployer.PhaseReplaced {
+		t.Errorf("the past is %+v", after.Past)
 	}
 }
 

@@ -73,7 +73,7 @@ func (d *driver) person(t deployer.Target, err error) {
 }
 
 func (d *driver) consent() {
-	d.person(d.target.WithConsent("olga", d.now))
+	d.person(d.target.WithConsent(d.shown("olga")))
 	if d.target.Consent != nil && !d.down && !d.gone {
 		d.takeOver(d.t)
 	}

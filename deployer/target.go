@@ -51,8 +51,10 @@ type Release struct {
 type Target struct {
 	ID  ref.TargetID `json:"id"`
 	Rev int64        `json:"rev"` // kept by the store; 0 for a new one
-	// Branch is the branch whose releases come here, and Spec how; both are kept
-	// by the shell, as last known.
+	// Branch is the branch whose releases come here, kept by the shell. Spec is
+	// the container that Slipway writes to: the one that a person consented to,
+	// and before that the one declared. Its health and deadline are those of the
+	// release started last.
 	Branch string `json:"branch"`
 	Spec   Spec   `json:"spec"`
 	// Consent is a person's yes to the take-over that is still to be done; the
@@ -89,6 +91,9 @@ type TakeOver struct {
 	At    time.Time `json:"at"`
 	Image string    `json:"image"` // the image before
 	Owner string    `json:"owner"` // the field's manager before
+	// Spec is the container that was shown and consented to, and how its health
+	// is asked.
+	Spec Spec `json:"spec,omitzero"`
 }
 
 // Hold is a person's or Slipway's stop. While it stands no release is pinned,

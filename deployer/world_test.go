@@ -72,9 +72,14 @@ func takenOver(t require) *world {
 	return w
 }
 
+// shown is what a person who consents now was shown.
+func (w *world) shown(to string) deployer.TakeOver {
+	return deployer.TakeOver{By: to, At: w.now, Image: w.field, Owner: w.owner, Spec: spec()}
+}
+
 func (w *world) takeOver(t require) {
 	t.Helper()
-	consented := must(w.target.WithConsent("olga", w.now))(t)
+	consented := must(w.target.WithConsent(w.shown("olga")))(t)
 	w.target = must(consented.WithTakeOver(w.field, w.owner, w.now))(t)
 	w.owner = deployer.Itself
 	w.revision++

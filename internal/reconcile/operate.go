@@ -39,50 +39,71 @@ func (e *Engine) Rollback(ctx context.Context, id ref.TargetID, by Person, versi
 	})
 }
 
-// Offered is what a take-over would find.
+// Offered is what a take-over would find. A person consents to exactly this.
 type Offered struct {
+	// Place is the container, for people: its Deployment, namespace and cluster.
+	Place string `json:"place"`
 	Image string `json:"image"`
 	Owner string `json:"owner"`
-	Taken bool   `json:"taken_over"`
+	// Taken says that there is nothing to do: Slipway is the only owner of that
+	// container's image by consent, and the image is the one it left there.
+	Taken bool `json:"taken_over"`
 }
 
 // Inspect says what a take-over of the repository's target would find, from
 // the policy at the tip of its branch.
 func (e *Engine) Inspect(ctx context.Context, id ref.TargetID) (Offered, error) {
-	t, spec, err := e.declared(ctx, id)
-	if err != nil {
-		return Offered{}, err
-	}
-	o := e.observeCluster(ctx, e.repos[id.Repo], t, spec)
-	switch o.Read {
-	case ref.Yes:
-		return Offered{Image: o.Image, Owner: o.Owner, Taken: t.TakenOver != nil}, nil
-	case ref.No:
-		return Offered{}, fault.AsPermanent(fmt.Errorf("%s: there is no Deployment %s in namespace %s", id, spec.Deployment, spec.Namespace))
-	default:
-		return Offered{}, fmt.Errorf("%s cannot be read: %s", id, o.Detail)
-	}
+	found, _, err := e.inspect(ctx, id)
+	return found, err
 }
 
-// TakeOver records a person's consent; the target's worker carries it out.
-func (e *Engine) TakeOver(ctx context.Context, id ref.TargetID, by Person) error {
-	found, err := e.Inspect(ctx, id)
-	if err != nil {
-		return err
-	}
-	_, spec, err := e.declared(ctx, id)
+// TakeOver records a person's consent to what Inspect showed them; the
+// target's worker carries it out. It is fault.Permanent, and journalled, when
+// they saw nothing or something else than there is now, or when Slipway owns
+// it already.
+func (e *Engine) TakeOver(ctx context.Context, id ref.TargetID, by Person, seen Offered) error {
+	found, spec, err := e.inspect(ctx, id)
 	if err != nil {
 		return err
 	}
 	return e.order(ctx, id, by, "order.takeover", found.Image, func(t deployer.Target) (deployer.Target, error) {
-		next, err := t.WithConsent(by.Name, e.Now())
-		if err != nil {
-			return t, err
+		switch {
+		case found.Taken:
+			return t, fmt.Errorf("take over %s: Slipway owns it already", id)
+		case seen == Offered{}:
+			return t, fmt.Errorf("take over %s: consent is to what was shown, and nothing was", id)
+		case seen.Place != found.Place || seen.Image != found.Image || seen.Owner != found.Owner:
+			return t, fmt.Errorf("take over %s: the consent is to %s; now it is %s", id, seen, found)
 		}
-		next.Branch, next.Spec = e.repos[id.Repo].Branch, spec
-		next.Consent.Image, next.Consent.Owner = found.Image, found.Owner
-		return next, nil
+		next, err := t.WithConsent(deployer.TakeOver{By: by.Name, At: e.Now(), Image: found.Image, Owner: found.Owner, Spec: spec})
+		if err == nil {
+			next.Branch = e.repos[id.Repo].Branch
+		}
+		return next, err
 	})
+}
+
+// String is for people.
+func (o Offered) String() string {
+	return fmt.Sprintf("%s with the image %q owned by %q", o.Place, o.Image, o.Owner)
+}
+
+// inspect looks at the container that the tip of the branch declares.
+func (e *Engine) inspect(ctx context.Context, id ref.TargetID) (Offered, deployer.Spec, error) {
+	t, spec, err := e.declared(ctx, id)
+	if err != nil {
+		return Offered{}, spec, err
+	}
+	place := fmt.Sprintf("container %s of Deployment %s/%s in cluster %s", spec.Container, spec.Namespace, spec.Deployment, spec.Cluster)
+	o := e.observeCluster(ctx, e.repos[id.Repo], t, spec)
+	switch o.Read {
+	case ref.Yes:
+		return Offered{Place: place, Image: o.Image, Owner: o.Owner, Taken: t.Owns(spec, o)}, spec, nil
+	case ref.No:
+		return Offered{}, spec, fault.AsPermanent(fmt.Errorf("%s: there is no %s", id, place))
+	default:
+		return Offered{}, spec, fmt.Errorf("%s cannot be read: %s", id, o.Detail)
+	}
 }
 
 // declared is a target with the spec that the branch declares for it now.

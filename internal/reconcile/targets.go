@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"slipway/deployer"
@@ -33,7 +34,7 @@ func (e *Engine) lookTarget(ctx context.Context, claim Claim, id ref.TargetID) (
 	}
 	spec := specOf(old, ready)
 	if old.Consent != nil && o.Read == ref.Yes {
-		return e.takeOver(ctx, claim, old, spec)
+		return e.takeOver(ctx, claim, old, o)
 	}
 	now := e.Now()
 	next, action := deployer.Next(old, o, now)
@@ -154,6 +155,9 @@ func (e *Engine) brings(ctx context.Context, repo Repository, merge, barred ref.
 
 // specOf is how the target is reached now: as its newest release says.
 func specOf(t deployer.Target, ready []deployer.Release) deployer.Spec {
+	if t.Consent != nil {
+		return t.Consent.Spec
+	}
 	spec, newest := t.Spec, int64(0)
 	for _, r := range ready {
 		if r.Position > newest {
@@ -211,21 +215,35 @@ func (e *Engine) targetRefused(ctx context.Context, claim Claim, id ref.TargetID
 	return e.Now().Add(e.Active), nil
 }
 
-// takeOver makes Slipway the owner of the image field, as a person consented.
-func (e *Engine) takeOver(ctx context.Context, claim Claim, t deployer.Target, spec deployer.Spec) (time.Time, error) {
-	image, owner, err := e.Clusters[spec.Cluster].TakeOver(ctx, spec)
-	if err != nil {
+// takeOver makes Slipway the owner of the image field that a person consented
+// to, if it still is as they saw it (D6).
+func (e *Engine) takeOver(ctx context.Context, claim Claim, t deployer.Target, o deployer.Observation) (time.Time, error) {
+	consent := *t.Consent
+	entry := journal.Entry{At: e.Now(), Actor: consent.By, Action: "deploy.takeover", Subject: t.ID.String(), Identity: consent.Image, Reason: "the image field was owned by " + consent.Owner}
+	if !consented(consent, o) {
+		next := t.WithoutConsent()
+		entry.Action, entry.Identity = "refused.deploy.takeover", o.Image
+		entry.Reason = fmt.Sprintf("the consent is to the image %q owned by %q; now it is %q owned by %q", consent.Image, consent.Owner, o.Image, o.Owner)
+		return e.Now(), e.Store.Commit(ctx, Write{Fence: &claim, Target: &next, Journal: []journal.Entry{entry}})
+	}
+	if _, _, err := e.Clusters[consent.Spec.Cluster].TakeOver(ctx, consent.Spec); err != nil {
 		return time.Time{}, fmt.Errorf("take over %s: %w", t.ID, err)
 	}
-	if t.Consent.Image != "" {
-		image, owner = t.Consent.Image, t.Consent.Owner // as the person saw it; after a crash the field is ours already
-	}
-	next, err := t.WithTakeOver(image, owner, e.Now())
+	next, err := t.WithTakeOver(consent.Image, consent.Owner, e.Now())
 	if err != nil {
 		return time.Time{}, fault.AsPermanent(err)
 	}
-	entry := journal.Entry{At: e.Now(), Actor: t.Consent.By, Action: "deploy.takeover", Subject: t.ID.String(), Identity: image, Reason: "the image field was owned by " + owner}
 	return e.Now(), e.Store.Commit(ctx, Write{Fence: &claim, Target: &next, Journal: []journal.Entry{entry}})
+}
+
+// consented says whether the field still is what a person agreed to take over.
+// A take-over that was cut off has left Slipway among the owners, or alone.
+func consented(to deployer.TakeOver, o deployer.Observation) bool {
+	if o.Image != to.Image {
+		return false
+	}
+	known := append(strings.Split(to.Owner, ", "), self, "")
+	return !slices.ContainsFunc(strings.Split(o.Owner, ", "), func(owner string) bool { return !slices.Contains(known, owner) })
 }
 
 // nextTargetLook is soon while something rolls, though a watch will mostly be

@@ -45,6 +45,8 @@ type Order struct {
 	Version string `json:"version,omitempty"`
 	// Allow is the barred version that a resume lets return.
 	Allow string `json:"allow,omitempty"`
+	// Seen is what the person was shown who consents to a take-over.
+	Seen *reconcile.Offered `json:"seen,omitempty"`
 }
 
 // Verified is the answer about the journal.
@@ -76,8 +78,12 @@ func (s *Server) routes() {
 	s.order("rollback", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
 		return s.Engine.Rollback(ctx, id, by, o.Version)
 	})
-	s.order("takeover", func(ctx context.Context, id ref.TargetID, by reconcile.Person, _ Order) error {
-		return s.Engine.TakeOver(ctx, id, by)
+	s.order("takeover", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
+		var seen reconcile.Offered
+		if o.Seen != nil {
+			seen = *o.Seen
+		}
+		return s.Engine.TakeOver(ctx, id, by, seen)
 	})
 }
 

@@ -52,7 +52,7 @@ type Engine interface {
 	Hold(ctx context.Context, id ref.TargetID, by reconcile.Person) error
 	Resume(ctx context.Context, id ref.TargetID, by reconcile.Person, allow string) error
 	Rollback(ctx context.Context, id ref.TargetID, by reconcile.Person, version string) error
-	TakeOver(ctx context.Context, id ref.TargetID, by reconcile.Person) error
+	TakeOver(ctx context.Context, id ref.TargetID, by reconcile.Person, seen reconcile.Offered) error
 	Inspect(ctx context.Context, id ref.TargetID) (reconcile.Offered, error)
 }
 

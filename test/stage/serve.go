@@ -76,9 +76,14 @@ func (s *Stage) Serve(ctx context.Context, v Serving) (*Slipway, error) {
 	return up, nil
 }
 
-// Adopt consents to the take-over of a project's target and waits for it.
+// Adopt consents to the take-over of a project's target, as it is found, and
+// waits for it.
 func (s *Slipway) Adopt(ctx context.Context, p *Project) error {
-	if err := s.Client.Order(ctx, p.Target(), "takeover", server.Order{Reason: "onboarding"}); err != nil {
+	found, err := s.Client.Inspect(ctx, p.Target())
+	if err != nil {
+		return fmt.Errorf("inspect %s: %w", p.Target(), err)
+	}
+	if err := s.Client.Order(ctx, p.Target(), "takeover", server.Order{Reason: "onboarding", Seen: &found}); err != nil {
 		return fmt.Errorf("take over %s: %w", p.Target(), err)
 	}
 	return await(ctx, "the take-over of "+p.Target().String(), func(ctx context.Context) (bool, error) {
