@@ -82,20 +82,19 @@ func newJournalVerify(from *source) *cobra.Command {
 				return err
 			}
 			defer done()
-			seq, hash, err := reader.VerifyJournal(cmd.Context())
-			v := server.Verified{Entries: seq, Head: hash}
+			v, err := server.Verify(cmd.Context(), reader)
 			if err != nil {
-				v.Broken = err.Error()
+				return err
 			}
 			if from.json {
 				if err := printJSON(cmd.OutOrStdout(), v); err != nil {
 					return err
 				}
 			} else if v.Broken == "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "whole: %d entries, head %s\n", seq, hash)
+				fmt.Fprintf(cmd.OutOrStdout(), "whole: %d entries, head %s\n", v.Entries, v.Head)
 			}
 			if v.Broken != "" {
-				return fmt.Errorf("the journal is whole up to entry %d and broken after it: %s", seq, v.Broken)
+				return fmt.Errorf("the journal is whole up to entry %d and broken after it: %s", v.Entries, v.Broken)
 			}
 			return nil
 		},

@@ -49,14 +49,6 @@ type Order struct {
 	Seen *reconcile.Offered `json:"seen,omitempty"`
 }
 
-// Verified is the answer about the journal.
-type Verified struct {
-	Entries int64  `json:"entries"`
-	Head    string `json:"head"`
-	// Broken says where and how the chain is broken, if it is.
-	Broken string `json:"broken,omitempty"`
-}
-
 type handler func(w http.ResponseWriter, r *http.Request, who Token)
 
 func (s *Server) routes() {
@@ -219,10 +211,10 @@ func (s *Server) entries(w http.ResponseWriter, r *http.Request, _ Token) {
 }
 
 func (s *Server) verify(w http.ResponseWriter, r *http.Request, _ Token) {
-	seq, hash, err := s.Reader.VerifyJournal(r.Context())
-	v := Verified{Entries: seq, Head: hash}
+	v, err := Verify(r.Context(), s.Reader)
 	if err != nil {
-		v.Broken = err.Error()
+		s.fail(w, r, err)
+		return
 	}
 	answer(w, http.StatusOK, v)
 }

@@ -20,7 +20,9 @@ import (
 	"slipway/internal/ref"
 )
 
-// Client speaks to a server's API with a token. It is a Reader.
+// Client speaks to a server's API with a token. It is a Reader. Its errors are
+// what the server said, or why it could not be asked; none but that of a broken
+// journal is marked as final.
 type Client struct {
 	base  *url.URL
 	token string
@@ -73,14 +75,15 @@ func (c *Client) Entries(ctx context.Context, after int64, limit int) (out []jou
 	return out, c.get(ctx, "journal", q, &out)
 }
 
-// VerifyJournal has the server check its journal's chain.
+// VerifyJournal has the server check its journal's chain. A chain that is
+// broken is fault.Permanent, and nothing else is.
 func (c *Client) VerifyJournal(ctx context.Context) (seq int64, hash string, err error) {
 	var v Verified
 	if err := c.get(ctx, "journal/verify", nil, &v); err != nil {
 		return 0, "", err
 	}
 	if v.Broken != "" {
-		return v.Entries, v.Head, errors.New(v.Broken)
+		return v.Entries, v.Head, fault.AsPermanent(errors.New(v.Broken))
 	}
 	return v.Entries, v.Head, nil
 }
@@ -156,9 +159,5 @@ func refusal(code int, data []byte, noToken bool) error {
 	if code == http.StatusUnauthorized && noToken {
 		text = "the server wants a token: set SLIPWAY_TOKEN"
 	}
-	err := error(&statusError{code, text})
-	if code == http.StatusServiceUnavailable {
-		return err
-	}
-	return fault.AsPermanent(err)
+	return &statusError{code, text}
 }

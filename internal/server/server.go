@@ -63,6 +63,8 @@ type Reader interface {
 	Changes(ctx context.Context, f reconcile.Filter) ([]change.Change, error)
 	Targets(ctx context.Context) ([]deployer.Target, error)
 	Entries(ctx context.Context, after int64, limit int) ([]journal.Entry, error)
+	// VerifyJournal gives the last entry that holds; a chain that is broken
+	// after it is fault.Permanent.
 	VerifyJournal(ctx context.Context) (seq int64, hash string, err error)
 }
 
