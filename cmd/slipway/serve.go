@@ -149,7 +149,7 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 	})
 	w.server = server.New(server.Config{
 		Hooks: hooks, Engine: w.engine, Reader: st, Tokens: tokens(conf),
-		Doctor: w.examine, Ready: fresh(3*time.Second, time.Now, w.reachable),
+		Doctor: w.examine, Ready: (&fresh{keep: 3 * time.Second, now: time.Now, ask: w.reachable}).answer,
 		Metrics: metrics.Handler(), Count: metrics.Hook, Log: log,
 	})
 	return w, nil
@@ -273,26 +273,4 @@ func (w *wired) storeFindings(ctx context.Context) []reconcile.Finding {
 		return []reconcile.Finding{{Area: "store", Fault: err.Error(), Mend: "is the disk full, or the file damaged?"}}
 	}
 	return nil
-}
-
-// fresh keeps an answer for a while, so that whoever asks often costs the
-// forges nothing.
-func fresh(keep time.Duration, now func() time.Time, ask func(context.Context) []reconcile.Finding) func(context.Context) []reconcile.Finding {
-	var mu sync.Mutex
-	var at time.Time
-	var last []reconcile.Finding
-	return func(ctx context.Context) []reconcile.Finding {
-		mu.Lock()
-		stale := at.IsZero() || now().Sub(at) > keep
-		found := last
-		mu.Unlock()
-		if !stale {
-			return found
-		}
-		found = ask(ctx)
-		mu.Lock()
-		defer mu.Unlock()
-		at, last = now(), found
-		return found
-	}
 }
