@@ -59,6 +59,11 @@ func (e *evaluation) judgePolicy() {
 	for _, f := range e.policy.Faults {
 		e.block(CodePolicy, whoOperator, "%s", f)
 	}
+	if len(e.policy.Faults) == 0 {
+		for _, f := range e.HeadPolicyFaults {
+			e.block(CodePolicy, whoAuthor, "it would break the policy: %s", f)
+		}
+	}
 	if len(e.policy.Checks) == 0 && len(e.policy.Faults) == 0 {
 		e.block(CodePolicy, whoOperator, "the policy requires no check (gate.checks)")
 	}

@@ -25,6 +25,10 @@ type Snapshot struct {
 	// WorkflowsChanged says whether the pull request touches files that define
 	// CI workflows (and could so redefine its own checks).
 	WorkflowsChanged ref.Fact
+	// HeadPolicyFaults are what is wrong with the policy file that the head would
+	// bring to the base. A broken one would stop everything after it, its own
+	// mend included.
+	HeadPolicyFaults []string
 }
 
 // PullRequest is the forge's own record of it.

@@ -57,7 +57,8 @@ const (
 	OutcomeSimulated Outcome = "simulated"
 )
 
-// Change is the stored record. Only the worker of its key writes it.
+// Change is the stored record. The worker of its key writes it, and that of its
+// branch only PassedOver.
 type Change struct {
 	ID     ref.PullID `json:"pull_request"`
 	Rev    int64      `json:"rev"` // kept by the store; 0 for a new one
@@ -77,6 +78,9 @@ type Change struct {
 	// Releasable says that the merge is to get a version: it was judged, or the
 	// policy releases what was not.
 	Releasable bool `json:"releasable,omitempty"`
+	// PassedOver says why it gets no version of its own after all. The worker of
+	// its branch writes it.
+	PassedOver string `json:"passed_over,omitempty"`
 	// Version is reserved once, in branch order, and is written like the tag.
 	Version  string   `json:"version,omitempty"`
 	Position int64    `json:"position,omitempty"`
@@ -87,8 +91,9 @@ type Change struct {
 	Revert   *Revert  `json:"revert,omitempty"`
 	Posted   Posted   `json:"posted,omitzero"`   // the commit status posted last
 	Verdict  []Reason `json:"verdict,omitempty"` // why it is not merged yet
-	// Trouble is what stops the change on our side and needs a person.
-	Trouble string    `json:"trouble,omitempty"`
+	// Refusal is the action that was refused for good, and is not tried again
+	// before its time; nil when nothing is.
+	Refusal *Refusal  `json:"refusal,omitempty"`
 	Opened  time.Time `json:"opened"`
 	Ended   time.Time `json:"ended,omitzero"`
 }
@@ -100,10 +105,28 @@ type Reason struct {
 	Who      []string  `json:"who,omitempty"`
 }
 
+// Refusal is an action that failed for good: somebody has to change something
+// before it can work. It is tried again ever more seldom, and at once when it
+// becomes another action.
+type Refusal struct {
+	// Action and Identity say what was refused.
+	Action   string    `json:"action"`
+	Identity string    `json:"identity"`
+	Reason   string    `json:"reason"`
+	At       time.Time `json:"at"`
+	// Until is when it may be tried again; Times how often it was refused.
+	Until time.Time `json:"until"`
+	Times int       `json:"times"`
+}
+
 // MergeIntent is what is about to be merged, and on which verdict.
 type MergeIntent struct {
 	Head ref.SHA   `json:"head"`
+	Base string    `json:"base"`
 	At   time.Time `json:"at"`
+	// Commits is how many commits of the branch the merge will make: more than
+	// one only for a rebase.
+	Commits int `json:"commits"`
 	// Snapshot is the hash of the snapshot that was judged.
 	Snapshot  string          `json:"snapshot"`
 	Approvals []gate.Approval `json:"approvals"`

@@ -46,13 +46,15 @@ func (c *Change) Current() *Gate {
 // the same facts and time again change nothing.
 func Decide(c Change, o Observation, p Plan, now time.Time) (Change, Action) {
 	c.Gates = slices.Clone(c.Gates)
-	if c.Outcome == OutcomeHealthy {
+	switch {
+	case c.Outcome == OutcomeHealthy:
 		return recalled(c, o, now), nil
-	}
-	if c.Outcome != Open {
+	case c.Outcome == OutcomeClosed && c.MergeSHA == "" && (o.Pull.Open == ref.Yes || o.Pull.Merged == ref.Yes):
+		c.Outcome, c.Ended = Open, time.Time{} // reopened
+	case c.Outcome != Open:
 		return c, nil
 	}
-	action := decide(&c, o, p, now)
+	action := c.permitted(decide(&c, o, p, now), o, now)
 	deadlines(&c, p, now)
 	if c.Outcome != Open && c.Ended.IsZero() {
 		c.Ended = now
@@ -108,12 +110,19 @@ func judge(c *Change, o Observation, p Plan, now time.Time) Action {
 	}
 	evidence.Snapshot = o.Snapshot
 	if c.Intent == nil || c.Intent.Head != v.Head {
-		c.Intent = &MergeIntent{Head: v.Head, At: now, Snapshot: o.Snapshot, Approvals: v.Approvals}
+		c.Intent = &MergeIntent{Head: v.Head, Base: o.Pull.Base, At: now, Commits: 1, Snapshot: o.Snapshot, Approvals: v.Approvals}
+		if p.Merge.Method == "rebase" {
+			c.Intent.Commits = o.Commits
+		}
 	}
 	reviewed.pass(c.Intent.At, evidence)
 	c.Gate(Merged).wait(Evidence{Head: v.Head}, "being merged")
 	c.Posted = want
-	return Merge{Intent: *c.Intent, Status: want, Method: p.Merge.Method}
+	var approvals []int64
+	for _, a := range v.Approvals {
+		approvals = append(approvals, a.ReviewID)
+	}
+	return Merge{Intent: *c.Intent, Status: want, Method: p.Merge.Method, Approvals: approvals}
 }
 
 // shown says whether the head carries the status already. A forge may shorten

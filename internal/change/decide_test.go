@@ -3,6 +3,7 @@ package change
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -234,12 +235,78 @@ func TestAPushTakesTheIntentBack(t *testing.T) {
 	}
 }
 
-func TestAMergeByHandAfterAnIntentIsUnjudgedWhenTheHeadMoved(t *testing.T) {
+func TestWhoMergedDecidesWhetherItWasJudged(t *testing.T) {
+	cases := map[string]struct {
+		intent   bool
+		by       string
+		head     ref.SHA
+		unjudged bool
+	}{
+		"the bot merged what it intended":                      {true, "slipway-bot", head, false},
+		"a login's case says nothing":                          {true, "Slipway-Bot", head, false},
+		"a push to the branch after the merge changes nothing": {true, "slipway-bot", other, false},
+		"somebody else was quicker than the bot":               {true, "mallory", head, true},
+		"the bot's account merged what was never judged":       {false, "slipway-bot", head, true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld()
+			w.judged = tc.intent
+			c, _ := Decide(New(id), w.observe(), plan(), start)
+			w.merged, w.open, w.mergedHead, w.mergedBy = true, false, tc.head, tc.by
+			c, _ = Decide(c, w.observe(), plan(), start)
+			if c.Unjudged != tc.unjudged || c.Head == "" || (!tc.unjudged && c.Head != head) {
+				t.Fatalf("unjudged %v, head %s", c.Unjudged, c.Head)
+			}
+		})
+	}
+}
+
+func TestAReopenedPullRequestGoesOn(t *testing.T) {
 	w := newWorld()
+	w.open, w.judged = false, false
+	c := settle(t, New(id), w)
+	if c.Outcome != OutcomeClosed {
+		t.Fatalf("outcome %q", c.Outcome)
+	}
+	w.open = true
+	if c = settle(t, c, w); c.Outcome != Open || !c.Ended.IsZero() || c.Posted.Head != head {
+		t.Fatalf("reopened: outcome %q, ended %v, posted %+v", c.Outcome, c.Ended, c.Posted)
+	}
+}
+
+func TestARefusedMergeIsToldAndNotRepeated(t *testing.T) {
+	w := newWorld()
+	c, action := Decide(New(id), w.observe(), plan(), start)
+	c = c.WithRefusal(action, "squash is not allowed here", start)
+	c, action = Decide(c, w.observe(), plan(), start.Add(time.Second))
+	posts, ok := action.(PostStatus)
+	if !ok || posts.Posted.State != gate.StateFailure || !strings.Contains(posts.Posted.Text, "squash is not allowed") {
+		t.Fatalf("got %#v", action)
+	}
+	w.act(action)
+	if c, action = Decide(c, w.observe(), plan(), start.Add(2*time.Second)); action != nil {
+		t.Fatalf("within the pause: %#v", action)
+	}
+	if c, action = Decide(c, w.observe(), plan(), start.Add(firstPause)); Verb(action) != "merge" {
+		t.Fatalf("after the pause: %#v", action)
+	}
+	again := c.WithRefusal(action, "still not", start.Add(firstPause))
+	if again.Refusal.Times != 2 || again.Refusal.Until.Sub(again.Refusal.At) != 2*firstPause {
+		t.Fatalf("%+v", again.Refusal)
+	}
+}
+
+func TestAFaultyPolicyOnTheMergeCommitReleasesNothing(t *testing.T) {
+	w := newWorld()
+	w.checks = green(landed1)
 	c, _ := Decide(New(id), w.observe(), plan(), start)
-	w.merged, w.open, w.mergedHead, w.mergedBy = true, false, other, "slipway-bot"
-	if c, _ = Decide(c, w.observe(), plan(), start); !c.Unjudged {
-		t.Fatal("another head than the judged one landed, and it counts as judged")
+	w.act(Merge{Intent: *c.Intent})
+	p := plan()
+	p.Faults = []string{".slipway.yaml:3: no such key"}
+	c, action := Decide(c, w.observe(), p, start)
+	if action != nil || c.Gate(PostMergeCI).State != Failed || c.Releasable {
+		t.Fatalf("%#v, %+v", action, c.Gate(PostMergeCI))
 	}
 }
 

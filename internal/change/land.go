@@ -1,6 +1,7 @@
 package change
 
 import (
+	"strings"
 	"time"
 
 	"slipway/gate"
@@ -13,6 +14,19 @@ import (
 // long anyone's checks take (R5).
 func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 	merged(c, o, p, now)
+	if o.Elsewhere {
+		c.Outcome = OutcomeClosed
+		c.Gate(PostMergeCI).wait(Evidence{MergeSHA: c.MergeSHA}, "it was merged to "+c.Base+", which is not released here")
+		return nil
+	}
+	if len(p.Faults) > 0 && !c.Releasable {
+		// Defaults in the place of what the file meant could release anything
+		// anywhere.
+		if !superseded(c, o, now) {
+			c.Gate(PostMergeCI).fail(now, Evidence{MergeSHA: c.MergeSHA}, "not released: the policy on the merge commit is faulty: %s", p.Faults[0])
+		}
+		return nil
+	}
 	if c.Unjudged && p.Merge.Unjudged != "deploy" {
 		if superseded(c, o, now) {
 			return nil
@@ -21,7 +35,14 @@ func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 		return nil
 	}
 	c.Releasable = true
+	if o.Release == nil && c.PassedOver != "" {
+		if !superseded(c, o, now) {
+			c.Gate(Image).wait(Evidence{MergeSHA: c.MergeSHA}, "passed over: "+c.PassedOver)
+		}
+		return nil
+	}
 	if o.Release == nil {
+		c.Gate(Image).wait(Evidence{MergeSHA: c.MergeSHA}, "waiting for its version")
 		return ReserveVersion{Branch: ref.BranchID{Repo: c.ID.Repo, Name: c.Base}}
 	}
 	c.Version, c.Tag, c.Position = string(o.Release.Tag), o.Release.Tag, o.Release.Position
@@ -41,13 +62,17 @@ func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 
 func merged(c *Change, o Observation, p Plan, now time.Time) {
 	if c.MergeSHA == "" {
+		judged := c.Judged(o.Pull.MergedBy, p.Gate.Bot)
 		identify(c, o.Pull)
+		if judged {
+			c.Head = c.Intent.Head // what the forge was held to; the branch may have moved since
+		}
 		c.MergeSHA, c.MergedBy, c.MergedAt = o.Pull.MergeSHA, o.Pull.MergedBy, o.Pull.MergedAt.UTC()
 		if c.MergedAt.IsZero() {
 			c.MergedAt = now
 		}
-		c.Unjudged = c.Intent == nil || c.Intent.Head != o.Pull.Head || c.MergedBy != p.Gate.Bot
-		c.Verdict, c.Trouble = nil, ""
+		c.Unjudged = !judged
+		c.Verdict, c.Refusal = nil, nil
 	}
 	c.Gate(Code).pass(c.Opened, Evidence{Head: c.Head})
 	c.Gate(Opened).pass(c.Opened, Evidence{Head: c.Head, PullRequest: c.ID})
@@ -63,6 +88,13 @@ func merged(c *Change, o Observation, p Plan, now time.Time) {
 		return
 	}
 	reviewed.fail(c.MergedAt, reviewed.Evidence, "merged by %s without a verdict", c.MergedBy)
+}
+
+// Judged says whether a merge was ours: it was intended on a verdict, and the
+// bot made it. The forge held the call to the judged head, so that needs no
+// second look, at a head branch that anyone may have pushed to since.
+func (c Change) Judged(mergedBy, bot string) bool {
+	return c.Intent != nil && bot != "" && strings.EqualFold(mergedBy, bot)
 }
 
 // superseded ends a change whose commit a newer healthy version contains.

@@ -13,8 +13,12 @@ type Observation struct {
 	Verdict gate.Verdict
 	// Snapshot is the hash of the judged snapshot.
 	Snapshot string
+	// Commits is how many commits the pull request has.
+	Commits int
 	// Posted is the gate's commit status as the forge shows it on the head.
 	Posted Posted
+	// Elsewhere says that it was merged to a branch that is not released here.
+	Elsewhere bool
 	// PostMerge are the checks on the merge commit; zero before the merge.
 	PostMerge gate.Checks
 	// Release is the reservation of a version, nil until one is made.
@@ -84,6 +88,8 @@ type Merge struct {
 	Intent MergeIntent
 	Status Posted
 	Method string
+	// Approvals are the reviews that count now.
+	Approvals []int64
 }
 
 // ReserveVersion wants the branch's worker to give this merge its version.

@@ -11,6 +11,7 @@ import (
 
 	"slipway/internal/change"
 	"slipway/internal/fault"
+	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 )
 
@@ -24,7 +25,8 @@ const shownPaths = 20
 // Revert pushes branch with one commit on top of base that undoes commit (a
 // merge commit against its first parent), if the branch does not exist yet. A
 // branch that holds such a commit already is success; any other branch of that
-// name, a conflict, or nothing left to undo is fault.Permanent.
+// name, a conflict, or nothing left to undo is fault.Permanent, the last
+// two being reconcile.ErrNotRevertible.
 func (g *Mirrors) Revert(ctx context.Context, base ref.BranchID, commit ref.SHA, branch, message string) error {
 	m, err := g.mirror(base.Repo)
 	if err == nil {
@@ -82,7 +84,7 @@ func (g *Mirrors) survey(ctx context.Context, m *mirror, base string, commit ref
 	}
 	if contains, err := g.contains(ctx, m.path, tip, commit); err != nil || !contains {
 		if err == nil {
-			err = fault.AsPermanent(errors.New("the branch does not contain it"))
+			err = fault.AsPermanent(fmt.Errorf("%w: the branch does not contain it", reconcile.ErrNotRevertible))
 		}
 		return "", false, g.doubt(err, m)
 	}
@@ -132,7 +134,7 @@ func (g *Mirrors) undo(ctx context.Context, m *mirror, tip, commit ref.SHA, mess
 		return "", err
 	}
 	if tree == trees.now {
-		return "", fault.AsPermanent(errors.New("there is nothing left to undo: the branch does not have its changes any more"))
+		return "", fault.AsPermanent(fmt.Errorf("%w: there is nothing left to undo: the branch does not have its changes any more", reconcile.ErrNotRevertible))
 	}
 	return g.commit(ctx, m, who, tree, []ref.SHA{tip}, revertMessage(message, commit), strconv.FormatInt(time.Now().Unix(), 10)+" +0000")
 }
@@ -186,7 +188,7 @@ func (g *Mirrors) merge(ctx context.Context, m *mirror, ours, theirs ref.SHA) (r
 	})
 	if f := (*failure)(nil); errors.As(err, &f) && f.exit == 1 {
 		parts := strings.Split(strings.TrimSuffix(string(f.out), "\x00"), "\x00")
-		return "", fault.AsPermanent(fmt.Errorf("it cannot be undone by itself: later changes conflict in %s", quoted(parts[1:])))
+		return "", fault.AsPermanent(fmt.Errorf("%w: later changes conflict in %s", reconcile.ErrNotRevertible, quoted(parts[1:])))
 	}
 	if err != nil {
 		return "", err

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"slipway/internal/change"
 	"slipway/internal/fault"
+	"slipway/internal/journal"
 	"slipway/internal/ref"
 )
 
@@ -33,132 +35,219 @@ func (e *Engine) lookBranch(ctx context.Context, claim Claim, b ref.BranchID) (t
 	if err != nil {
 		return time.Time{}, fmt.Errorf("tip of %s: %w", b, err)
 	}
-	if tip == cursor {
-		return idle, nil
-	}
 	// The changes are read after the tip: a merge in it that is ours is known
 	// to be in flight at the least.
-	waiting, inFlight, err := e.unversioned(ctx, b)
-	if err != nil {
-		return time.Time{}, err
+	u, err := e.unversioned(ctx, b)
+	if err != nil || tip == cursor && len(u.merged) == 0 {
+		return idle, err
 	}
-	w := Write{Fence: &claim, Cursor: &Cursor{Branch: b, From: cursor, To: tip}}
-	if cursor == "" && len(waiting)+len(inFlight) == 0 {
+	w := Write{Fence: &claim}
+	if cursor == "" && len(u.merged)+len(u.inFlight) == 0 {
+		w.Cursor = &Cursor{Branch: b, To: tip}
 		return idle, e.Store.Commit(ctx, w) // what was there before us is not ours to judge
 	}
 	if err := e.Git.Fetch(ctx, b.Repo); err != nil {
 		return time.Time{}, fmt.Errorf("fetch %s: %w", b.Repo, err)
 	}
-	line, err := e.Git.FirstParent(ctx, b.Repo, cursor, tip)
-	if fault.KindOf(err) == fault.Permanent {
-		e.Log.Error("the branch was rewritten", "branch", b, "from", cursor, "to", tip)
-		w.Journal = entries(e.Now(), "branch.rewritten", b.String(), string(tip), err.Error())
-		line, err = e.survivors(ctx, b, waiting, tip)
-	}
+	line, err := e.line(ctx, b, cursor, tip, &w)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("commits of %s: %w", b, err)
 	}
-	for _, commit := range line {
-		w.Cursor.To = commit.SHA
-		if c, ours := waiting[commit.SHA]; ours {
-			return e.reserve(ctx, repo, b, c, w)
-		}
-		if cursor == "" {
-			continue
-		}
-		wait, err := e.stranger(ctx, b, commit, inFlight, &w)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if wait > 0 {
-			return e.Now().Add(wait), e.Store.Commit(ctx, Write{Fence: &claim, Due: w.Due})
-		}
+	if next, done, err := e.follow(ctx, repo, b, cursor, line, u, w); done {
+		return next, err
 	}
-	if cursor == "" {
-		return e.Now().Add(time.Second), nil // a merge of ours is on its way, and will be the first
-	}
-	return idle, e.Store.Commit(ctx, w)
+	return e.leftover(ctx, repo, b, tip, u, claim)
 }
 
-// survivors are the merges without a version that a rewritten branch still
-// contains, in the order they were merged. The rest of it is not looked at:
-// that it was rewritten has been told.
-func (e *Engine) survivors(ctx context.Context, b ref.BranchID, waiting map[ref.SHA]change.Change, tip ref.SHA) ([]Commit, error) {
-	var out []Commit
-	for sha := range waiting {
-		contained, err := e.Git.Contains(ctx, b.Repo, tip, sha)
-		if err != nil {
-			return nil, err
+// line are the commits of the branch after the cursor. A branch that was
+// rewritten is told of, and taken as it is now.
+func (e *Engine) line(ctx context.Context, b ref.BranchID, cursor, tip ref.SHA, w *Write) ([]Commit, error) {
+	if tip == cursor {
+		return nil, nil
+	}
+	line, err := e.Git.FirstParent(ctx, b.Repo, cursor, tip)
+	if fault.KindOf(err) == fault.Permanent {
+		w.Journal = entries(e.Now(), "branch.rewritten", b.String(), string(tip), err.Error())
+		return []Commit{{SHA: tip}}, nil
+	}
+	return line, err
+}
+
+// follow goes along the line and stops at the first commit that needs
+// something: a version, or another look. done is false when all of it is
+// accounted for.
+func (e *Engine) follow(ctx context.Context, repo Repository, b ref.BranchID, cursor ref.SHA, line []Commit, u unversioned, w Write) (next time.Time, done bool, err error) {
+	covered := u.covered(line)
+	for _, commit := range line {
+		w.Cursor = &Cursor{Branch: b, From: cursor, To: commit.SHA}
+		if c, ours := u.merged[commit.SHA]; ours {
+			next, err = e.reserve(ctx, repo, b, u.releases, c, w)
+			return next, true, err
 		}
-		if contained {
-			out = append(out, Commit{SHA: sha, At: waiting[sha].MergedAt})
+		if covered[commit.SHA] || cursor == "" {
+			continue
+		}
+		verdict, err := e.stranger(ctx, repo, b, line[len(line)-1].SHA, commit, u)
+		switch {
+		case err != nil:
+			return time.Time{}, true, err
+		case verdict.wait > 0:
+			return e.Now().Add(verdict.wait), true, e.Store.Commit(ctx, Write{Fence: w.Fence, Due: verdict.due})
+		}
+		w.Journal = append(w.Journal, verdict.tell...)
+	}
+	switch {
+	case len(line) == 0:
+		return time.Time{}, false, nil
+	case cursor == "" && len(u.merged) == 0:
+		return e.Now().Add(time.Second), true, nil // a merge of ours is on its way, and will be the first
+	}
+	if err := e.Store.Commit(ctx, w); err != nil {
+		return time.Time{}, true, err
+	}
+	for _, j := range w.Journal {
+		e.Log.Error(j.Action, "branch", b, "commit", j.Identity, "reason", j.Reason)
+	}
+	return e.Now(), len(u.merged) == 0, nil
+}
+
+// unversioned are the changes of a branch that have no version yet.
+type unversioned struct {
+	merged   map[ref.SHA]change.Change // observed, by merge commit
+	inFlight []change.Change           // begun, and not observed
+	releases []Release                 // the versions there are
+}
+
+func (e *Engine) unversioned(ctx context.Context, b ref.BranchID) (unversioned, error) {
+	changes, err := e.Store.Changes(ctx, Filter{Repo: b.Repo, Base: b.Name, Unfinished: true})
+	if err != nil {
+		return unversioned{}, err
+	}
+	u := unversioned{merged: map[ref.SHA]change.Change{}}
+	if u.releases, err = e.Store.Releases(ctx, b); err != nil {
+		return unversioned{}, err
+	}
+	for _, c := range changes {
+		switch {
+		case c.Releasable && !u.has(c.MergeSHA) && c.PassedOver == "":
+			u.merged[c.MergeSHA] = c
+		case c.MergeSHA == "" && c.Intent != nil:
+			u.inFlight = append(u.inFlight, c)
 		}
 	}
-	slices.SortFunc(out, func(x, y Commit) int { return x.At.Compare(y.At) })
-	return out, nil
+	return u, nil
+}
+
+func (u unversioned) has(merge ref.SHA) bool {
+	return slices.ContainsFunc(u.releases, func(r Release) bool { return r.Merge == merge })
+}
+
+// covered are the commits that a rebase of ours made before its last one.
+func (u unversioned) covered(line []Commit) map[ref.SHA]bool {
+	covered := map[ref.SHA]bool{}
+	for i, commit := range line {
+		c, ours := u.merged[commit.SHA]
+		if !ours || c.Intent == nil {
+			continue
+		}
+		for j := max(0, i-c.Intent.Commits+1); j < i; j++ {
+			covered[line[j].SHA] = true
+		}
+	}
+	return covered
+}
+
+// sighting is what is made of a commit that nobody we know of brought.
+type sighting struct {
+	wait time.Duration // it may still turn out to be ours
+	due  []Due
+	tell []journal.Entry
 }
 
 // stranger deals with a commit that is no known merge of ours without a
-// version: it waits while it may yet turn out to be one, and else tells of it.
-func (e *Engine) stranger(ctx context.Context, b ref.BranchID, c Commit, inFlight []ref.PullID, w *Write) (time.Duration, error) {
+// version. Whether a merge under way brought it, the forge knows.
+func (e *Engine) stranger(ctx context.Context, repo Repository, b ref.BranchID, tip ref.SHA, c Commit, u unversioned) (sighting, error) {
+	now := e.Now()
 	known, err := e.Store.Changes(ctx, Filter{Repo: b.Repo, SHA: c.SHA})
 	if err != nil {
-		return 0, err
+		return sighting{}, err
 	}
-	now := e.Now()
 	for _, k := range known {
 		switch {
 		case k.MergeSHA != c.SHA:
-		case k.Outcome == change.Open && k.Releasable && k.Version == "":
-			return time.Millisecond, nil // observed since the changes were read: it is ours after all
+		case k.Outcome == change.Open && k.Releasable && k.PassedOver == "" && !u.has(c.SHA):
+			return sighting{wait: time.Millisecond}, nil // observed since the changes were read: it is ours after all
 		default:
-			return 0, nil // merged by hand and told as such, or ended already
+			return sighting{}, nil // merged by hand and told as such, or ended already
 		}
 	}
-	if len(inFlight) > 0 {
-		for _, id := range inFlight {
-			w.Due = append(w.Due, Due{ChangeKey(id), now})
+	for _, k := range u.inFlight {
+		p, err := repo.Forge.Pull(ctx, k.ID)
+		if err != nil {
+			return sighting{}, fmt.Errorf("whether %s is merged: %w", k.ID, err)
 		}
-		return 300 * time.Millisecond, nil
+		if p.Merged == ref.Yes {
+			return sighting{wait: 300 * time.Millisecond, due: []Due{{ChangeKey(k.ID), now}}}, nil
+		}
 	}
-	if e.once(BranchKey(b), "first sight of "+string(c.SHA)) {
-		w.Due = append(w.Due, Due{RepoKey(b.Repo), now}) // it may be a merge by hand
-		return 2 * time.Second, nil
+	if e.once(BranchKey(b), "first sight of "+string(tip)) {
+		return sighting{wait: 2 * time.Second, due: []Due{{RepoKey(b.Repo), now}}}, nil // it may be a merge by hand
 	}
-	e.Log.Error("pushed without a verdict", "branch", b, "commit", c.SHA, "author", c.Author, "subject", c.Subject)
-	w.Journal = append(w.Journal, entries(now, "push.unjudged", b.String(), string(c.SHA),
-		fmt.Sprintf("%q by %s reached the branch without a verdict", oneLine(c.Subject), c.Author))...)
-	return 0, nil
+	return sighting{tell: entries(now, "push.unjudged", b.String(), string(c.SHA),
+		fmt.Sprintf("%q by %s reached the branch without a verdict", oneLine(c.Subject), c.Author))}, nil
 }
 
-// unversioned are the merged changes without a version, by merge commit, and
-// the merges that were begun and not yet observed.
-func (e *Engine) unversioned(ctx context.Context, b ref.BranchID) (map[ref.SHA]change.Change, []ref.PullID, error) {
-	changes, err := e.Store.Changes(ctx, Filter{Repo: b.Repo, Base: b.Name, Unfinished: true})
-	if err != nil {
-		return nil, nil, err
-	}
-	waiting := map[ref.SHA]change.Change{}
-	var inFlight []ref.PullID
-	for _, c := range changes {
-		switch {
-		case c.Releasable && c.Version == "":
-			waiting[c.MergeSHA] = c
-		case c.MergeSHA == "" && c.Intent != nil && c.Trouble == "":
-			inFlight = append(inFlight, c.ID)
+// leftover deals with merges that the cursor went past before they were
+// observed. One that is newer than every version still gets its own; any other
+// is part of a version already.
+func (e *Engine) leftover(ctx context.Context, repo Repository, b ref.BranchID, tip ref.SHA, u unversioned, claim Claim) (time.Time, error) {
+	left := slices.SortedFunc(maps.Values(u.merged), func(x, y change.Change) int { return x.MergedAt.Compare(y.MergedAt) })
+	for _, c := range left {
+		why, err := e.lost(ctx, b, tip, u.releases, c)
+		if err != nil {
+			return time.Time{}, err
 		}
+		if why == "" {
+			return e.reserve(ctx, repo, b, u.releases, c, Write{Fence: &claim})
+		}
+		c.PassedOver = why
+		w := Write{Fence: &claim, Change: &c, Due: []Due{{ChangeKey(c.ID), e.Now()}},
+			Journal: entries(e.Now(), "version.none", c.ID.String(), string(c.MergeSHA), why)}
+		if err := e.Store.Commit(ctx, w); err != nil {
+			return time.Time{}, err
+		}
+		e.Log.Error("no version", "change", c.ID, "commit", c.MergeSHA, "reason", why)
 	}
-	return waiting, inFlight, nil
+	return e.Now().Add(e.Idle), nil
+}
+
+// lost says why a merge can no longer get a version of its own; "" if it can.
+func (e *Engine) lost(ctx context.Context, b ref.BranchID, tip ref.SHA, releases []Release, c change.Change) (string, error) {
+	onBranch, err := e.Git.Contains(ctx, b.Repo, tip, c.MergeSHA)
+	if err != nil {
+		return "", fmt.Errorf("whether %s holds %s: %w", b, c.MergeSHA.Short(), err)
+	}
+	if !onBranch {
+		return "its merge commit is no longer on " + b.Name, nil
+	}
+	if len(releases) == 0 {
+		return "", nil
+	}
+	last := releases[len(releases)-1]
+	newer, err := e.Git.Contains(ctx, b.Repo, c.MergeSHA, last.Merge)
+	if err != nil {
+		return "", fmt.Errorf("whether %s is newer than %s: %w", c.MergeSHA.Short(), last.Tag, err)
+	}
+	if !newer {
+		return fmt.Sprintf("%s was versioned before its merge was observed, and contains it or stands beside it", last.Tag), nil
+	}
+	return "", nil
 }
 
 // reserve records the version of one merge and looks again for the next.
-func (e *Engine) reserve(ctx context.Context, repo Repository, b ref.BranchID, c change.Change, w Write) (time.Time, error) {
+func (e *Engine) reserve(ctx context.Context, repo Repository, b ref.BranchID, releases []Release, c change.Change, w Write) (time.Time, error) {
 	now := e.Now()
 	plan, err := e.plan(ctx, repo, b.Name, c.MergeSHA)
-	if err != nil {
-		return time.Time{}, err
-	}
-	releases, err := e.Store.Releases(ctx, b)
 	if err != nil {
 		return time.Time{}, err
 	}

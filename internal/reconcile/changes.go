@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"slipway/gate"
@@ -37,6 +38,10 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 	if !found {
 		old = change.New(id)
 	}
+	switch old.Outcome {
+	case change.OutcomeRolled, change.OutcomeSupersede, change.OutcomeSimulated:
+		return time.Time{}, nil // nothing changes it any more
+	}
 	s, err := e.observe(ctx, repo, old)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("observe %s: %w", id, err)
@@ -46,9 +51,6 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 	}
 	now := e.Now()
 	next, action := change.Decide(old, s.observation, s.plan, now)
-	if action == nil {
-		next.Trouble = ""
-	}
 	progress, err := e.recordChange(ctx, claim, old, next, *s, action)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("record %s: %w", id, err)
@@ -59,32 +61,42 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 		}
 		return e.nextLook(next, s.observation.Verdict, now), nil
 	}
+	switch action.(type) {
+	case change.BuildImage, change.PushImage:
+		if !e.builds.TryAcquire(1) {
+			return now.Add(time.Second), nil // others are at it; this worker has better to do than wait
+		}
+		defer e.builds.Release(1)
+	}
 	if err := e.actOnChange(ctx, repo, next, *s, action); err != nil {
 		return time.Time{}, e.refused(ctx, claim, id, action, err)
 	}
-	if _, ok := action.(change.PostStatus); ok {
-		return e.nextLook(next, s.observation.Verdict, now), nil // nothing follows from it
+	switch action.(type) {
+	case change.PostStatus, change.ReserveVersion:
+		// Nothing follows from a status, and a version comes from the branch's
+		// worker, which makes the change due.
+		return e.nextLook(next, s.observation.Verdict, now), nil
 	}
-	return now.Add(pause(action, progress)), nil // what came of it is observed, not assumed
-}
-
-// pause is how long after an action the next look is: none after a step
-// forward, and some when the same step is done again, so that what does not
-// show is not done over and over.
-func pause(action change.Action, progress bool) time.Duration {
-	if _, ok := action.(change.ReserveVersion); ok || !progress {
-		return time.Second // a version comes from the branch's worker, which makes the change due at once
+	if !progress { // the same step again: what does not show is not done over and over
+		return now.Add(time.Second), nil
 	}
-	return 0
+	return now, nil // what came of it is observed, not assumed
 }
 
 // observe reads what Decide needs at this stage of the change, and no more.
 func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) (*seen, error) {
-	if c.MergeSHA != "" || c.Outcome != change.Open {
+	if c.MergeSHA != "" {
 		return e.observeLanded(ctx, repo, c, gate.PullRequest{
 			ID: c.ID, Title: c.Title, Author: c.Author, Head: c.Head, Base: c.Base, Labels: c.Labels,
 			Merged: ref.Yes, Open: ref.No, MergeSHA: c.MergeSHA, MergedBy: c.MergedBy, MergedAt: c.MergedAt, Opened: c.Opened,
 		})
+	}
+	if c.Outcome == change.OutcomeClosed {
+		// It may have been reopened; else there is nothing to read.
+		p, err := repo.Forge.Pull(ctx, c.ID)
+		if err != nil || (p.Open != ref.Yes && p.Merged != ref.Yes) {
+			return nil, err
+		}
 	}
 	snapshot, err := repo.Forge.Snapshot(ctx, c.ID)
 	if err != nil {
@@ -115,6 +127,9 @@ func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) 
 		fault := fmt.Sprintf("its base is %s; only pull requests to %s are merged here", p.Base, repo.Branch)
 		s.plan.Gate.Faults = append(slices.Clone(s.plan.Gate.Faults), fault)
 	}
+	if snapshot.HeadPolicyFaults, err = e.headPolicy(ctx, repo, p); err != nil {
+		return nil, err
+	}
 	body, err := json.Marshal(snapshot)
 	if err != nil {
 		return nil, fmt.Errorf("encode the snapshot of %s: %w", c.ID, err)
@@ -125,6 +140,7 @@ func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) 
 		Pull:     p,
 		Verdict:  gate.Evaluate(snapshot, s.plan.Gate, e.Now()),
 		Snapshot: s.snapshot.Hash,
+		Commits:  len(snapshot.Commits),
 		Posted:   posted(snapshot, repo.Bot),
 	}
 	return s, nil
@@ -169,15 +185,10 @@ func (e *Engine) plan(ctx context.Context, repo Repository, branch string, at re
 	}
 	where := fmt.Sprintf("%s@%s:%s", repo.ID, branch, PolicyFile)
 	data, found, err := repo.Forge.File(ctx, repo.ID, at, PolicyFile)
-	switch {
-	case err != nil && fault.KindOf(err) == fault.Permanent:
-		plan = change.Plan{Faults: []string{fmt.Sprintf("%s: %v", where, err)}}
-		plan.Gate.Faults = plan.Faults
-	case err != nil:
+	if err != nil { // also one for good: what is refused now may be granted later
 		return change.Plan{}, fmt.Errorf("read %s: %w", where, err)
-	default:
-		plan = e.Policy(repo.ID, where, data, found)
 	}
+	plan = e.Policy(repo.ID, where, data, found)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.plans) > 1000 {
@@ -187,17 +198,24 @@ func (e *Engine) plan(ctx context.Context, repo Repository, branch string, at re
 	return plan, nil
 }
 
+// headPolicy says what is wrong with the policy file that a pull request would
+// bring to its base.
+func (e *Engine) headPolicy(ctx context.Context, repo Repository, p gate.PullRequest) ([]string, error) {
+	if p.Open != ref.Yes || p.Head == "" {
+		return nil, nil
+	}
+	plan, err := e.plan(ctx, repo, fmt.Sprintf("#%d", p.ID.Number), p.Head)
+	return plan.Faults, err
+}
+
 // PolicyFile is where a repository keeps its policy.
 const PolicyFile = ".slipway.yaml"
-
-// GateContext is the context of the commit status that the gate posts.
-const GateContext = "slipway/gate"
 
 // posted is the gate's own status as the forge shows it on the head.
 func posted(s gate.Snapshot, bot string) change.Posted {
 	var last gate.Status
 	for _, st := range s.Checks.Statuses {
-		if st.Context == GateContext && st.Creator == bot && st.ID > last.ID {
+		if st.Context == gate.StatusContext && strings.EqualFold(st.Creator, bot) && st.ID > last.ID {
 			last = st
 		}
 	}
@@ -267,20 +285,25 @@ func (e *Engine) tellChange(old, next change.Change) {
 // refused journals a permanent refusal once and stops the change there, for
 // people to see; every error goes back to the loop.
 func (e *Engine) refused(ctx context.Context, claim Claim, id ref.PullID, action change.Action, err error) error {
-	err = fmt.Errorf("%s %s: %w", verb(action), id, err)
+	err = fmt.Errorf("%s %s: %w", change.Verb(action), id, err)
 	if fault.KindOf(err) != fault.Permanent {
 		return err
 	}
 	c, found, readErr := e.Store.Change(ctx, id)
-	if readErr != nil || !found || c.Trouble == err.Error() {
+	if readErr != nil || !found {
 		return err
 	}
-	c.Trouble = err.Error()
-	entry := refusalEntry(c, action, err, e.Now())
-	if writeErr := e.Store.Commit(ctx, Write{Fence: &claim, Change: &c, Journal: entry}); writeErr != nil {
-		e.Log.Warn("journal a refusal", "change", id, "error", writeErr)
+	next := c.WithRefusal(action, err.Error(), e.Now())
+	w := Write{Fence: &claim, Change: &next}
+	if c.Refusal == nil || c.Refusal.Reason != next.Refusal.Reason {
+		w.Journal = refusalEntry(c, action, err, e.Now())
 	}
-	return err
+	if writeErr := e.Store.Commit(ctx, w); writeErr != nil {
+		e.Log.Warn("keep a refusal", "change", id, "error", writeErr)
+		return err
+	}
+	e.Log.Error("refused", "change", id, "action", change.Verb(action), "times", next.Refusal.Times, "until", next.Refusal.Until, "error", err)
+	return fault.AsChanged(err) // looked at again at once: what was refused may have to be told
 }
 
 // nextLook is when a change is looked at without a hint: soon while something
@@ -296,6 +319,9 @@ func (e *Engine) nextLook(c change.Change, v gate.Verdict, now time.Time) time.T
 	next := now.Add(wait)
 	if !v.Recheck.IsZero() && v.Recheck.Before(next) {
 		next = v.Recheck
+	}
+	if r := c.Refusal; r != nil && r.Until.After(now) && r.Until.Before(next) {
+		next = r.Until
 	}
 	if g := c.Current(); g != nil && g.Deadline.After(now) && g.Deadline.Before(next) {
 		next = g.Deadline.Add(time.Millisecond)

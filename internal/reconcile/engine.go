@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"slipway/internal/change"
 	"slipway/internal/fault"
@@ -73,6 +76,9 @@ type Engine struct {
 	Config
 	repos map[ref.RepoID]Repository
 
+	// builds bounds how many workers build or push at once.
+	builds *semaphore.Weighted
+
 	mu     sync.Mutex
 	briefs map[ref.PullID]string   // fingerprints of the open pull requests
 	plans  map[planKey]change.Plan // policies by commit
@@ -87,7 +93,7 @@ type planKey struct {
 // New returns an engine; Run starts it.
 func New(c Config) *Engine {
 	e := &Engine{Config: c, repos: map[ref.RepoID]Repository{}, briefs: map[ref.PullID]string{},
-		plans: map[planKey]change.Plan{}, said: map[Key]map[string]bool{}}
+		plans: map[planKey]change.Plan{}, said: map[Key]map[string]bool{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4)))}
 	for _, r := range c.Repositories {
 		e.repos[r.ID] = r
 	}
@@ -99,23 +105,62 @@ func New(c Config) *Engine {
 
 // Run looks at everything once and then at whatever is due, until ctx ends;
 // then it waits for the looks under way and returns nil. Looks under way are
-// not cut off: they have the rest of their lease.
+// not cut off: they have the rest of their lease. Targets have workers of their
+// own: nobody's long build may stand before a way back.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.everythingDue(ctx); err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
+	pools := []*pool{
+		{kinds: []Kind{KindTarget}, workers: max(2, e.Workers/2), woken: make(chan struct{}, 1)},
+		{kinds: []Kind{KindChange, KindBranch, KindRepo}, workers: e.Workers, woken: make(chan struct{}, 1)},
+	}
+	var wg sync.WaitGroup
+	for _, p := range pools {
+		wg.Go(func() { e.work(ctx, p) })
+	}
+	wg.Go(func() { fanOut(ctx, e.Queue.Woken(), pools) })
+	wg.Wait()
+	return nil
+}
+
+// pool is some workers with the kinds of keys that they look at.
+type pool struct {
+	kinds   []Kind
+	workers int
+	woken   chan struct{}
+}
+
+// fanOut passes each wake-up on to every pool.
+func fanOut(ctx context.Context, woken <-chan struct{}, pools []*pool) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-woken:
+		}
+		for _, p := range pools {
+			select {
+			case p.woken <- struct{}{}:
+			default: // it is awake already
+			}
+		}
+	}
+}
+
+func (e *Engine) work(ctx context.Context, p *pool) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	free := make(chan struct{}, e.Workers)
-	for range e.Workers {
+	free := make(chan struct{}, p.workers)
+	for range p.workers {
 		free <- struct{}{}
 	}
 	for {
 		slots := take(ctx, free)
 		if slots == 0 {
-			return nil
+			return
 		}
-		claims, err := e.Queue.Claim(ctx, e.Now(), slots, e.Lease)
+		claims, err := e.Queue.Claim(ctx, e.Now(), slots, e.Lease, p.kinds...)
 		if err != nil && ctx.Err() == nil {
 			e.Log.Error("claim due keys", "error", err)
 		}
@@ -129,7 +174,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			})
 		}
 		if len(claims) < slots {
-			e.rest(ctx)
+			e.rest(ctx, p)
 		}
 	}
 }
@@ -153,16 +198,16 @@ func take(ctx context.Context, free chan struct{}) int {
 }
 
 // rest waits until something may be due.
-func (e *Engine) rest(ctx context.Context) {
+func (e *Engine) rest(ctx context.Context, p *pool) {
 	wait := time.Second // a key that becomes due while a failing store says nothing
-	if next, err := e.Queue.Next(ctx); err == nil && !next.IsZero() {
+	if next, err := e.Queue.Next(ctx, p.kinds...); err == nil && !next.IsZero() {
 		wait = min(wait, max(next.Sub(e.Now()), time.Millisecond))
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-ctx.Done():
-	case <-e.Queue.Woken():
+	case <-p.woken:
 	case <-t.C:
 	}
 }
@@ -171,13 +216,13 @@ func (e *Engine) handle(ctx context.Context, c Claim) {
 	ctx, cancel := context.WithTimeout(ctx, e.Lease)
 	defer cancel()
 	began := e.Now()
-	next, err := e.look(ctx, c)
+	next, err := e.guarded(ctx, c)
 	kind, _, _ := c.Key.split()
 	failed := err != nil
 	if failed {
 		next = e.again(c, err)
 	}
-	e.Meter.Looked(kind, e.Now().Sub(began), failure(err))
+	e.Meter.Looked(string(kind), e.Now().Sub(began), failure(err))
 	// The claim is given back even when the look used up its time.
 	done, cancelDone := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelDone()
@@ -186,31 +231,42 @@ func (e *Engine) handle(ctx context.Context, c Claim) {
 	}
 }
 
+// guarded is a look whose panic is an error of its key: one poisoned key must
+// not end the server, again at every start.
+func (e *Engine) guarded(ctx context.Context, c Claim) (next time.Time, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
+		}
+	}()
+	return e.look(ctx, c)
+}
+
 func (e *Engine) look(ctx context.Context, c Claim) (time.Time, error) {
 	kind, name, err := c.Key.split()
 	if err != nil {
 		return time.Time{}, err
 	}
 	switch kind {
-	case "change":
+	case KindChange:
 		id, err := ref.ParsePull(name)
 		if err != nil {
 			return time.Time{}, err
 		}
 		return e.lookChange(ctx, c, id)
-	case "branch":
+	case KindBranch:
 		b, err := ref.ParseBranch(name)
 		if err != nil {
 			return time.Time{}, err
 		}
 		return e.lookBranch(ctx, c, b)
-	case "target":
+	case KindTarget:
 		t, err := ref.ParseTarget(name)
 		if err != nil {
 			return time.Time{}, err
 		}
 		return e.lookTarget(ctx, c, t)
-	case "repo":
+	case KindRepo:
 		r, err := ref.ParseRepo(name)
 		if err != nil {
 			return time.Time{}, err

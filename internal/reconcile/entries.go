@@ -21,8 +21,8 @@ func entries(now time.Time, action, subject, identity, reason string) []journal.
 // about to be done.
 func changeEntries(old, next change.Change, action change.Action, now time.Time) []journal.Entry {
 	var out []journal.Entry
-	add := func(verb, identity, reason string, data map[string]string) {
-		out = append(out, journal.Entry{At: now, Actor: self, Action: verb, Subject: next.ID.String(), Identity: identity, Reason: reason, Data: data})
+	add := func(action, identity, reason string, data map[string]string) {
+		out = append(out, journal.Entry{At: now, Actor: self, Action: action, Subject: next.ID.String(), Identity: identity, Reason: reason, Data: data})
 	}
 	for i, g := range next.Gates {
 		var was change.Gate
@@ -43,63 +43,13 @@ func changeEntries(old, next change.Change, action change.Action, now time.Time)
 		add("change.ended", string(next.MergeSHA), string(next.Outcome), nil)
 	}
 	if action != nil {
-		add(verb(action), actionIdentity(action), "", approvalData(action))
+		add(change.Verb(action), change.Identity(action), "", approvalData(action))
 	}
 	return out
 }
 
 func refusalEntry(c change.Change, action change.Action, err error, now time.Time) []journal.Entry {
-	return []journal.Entry{{At: now, Actor: self, Action: "refused." + verb(action), Subject: c.ID.String(), Identity: actionIdentity(action), Reason: err.Error()}}
-}
-
-// verb is the stable name of an action in the journal.
-func verb(action change.Action) string {
-	switch action.(type) {
-	case change.PostStatus:
-		return "status.post"
-	case change.Merge:
-		return "merge"
-	case change.ReserveVersion:
-		return "version.reserve"
-	case change.CreateTag:
-		return "tag.create"
-	case change.PublishRelease:
-		return "release.publish"
-	case change.BuildImage:
-		return "image.build"
-	case change.PushImage:
-		return "image.push"
-	case change.OfferRelease:
-		return "release.offer"
-	case change.OpenRevert:
-		return "revert.open"
-	default:
-		return fmt.Sprintf("%T", action)
-	}
-}
-
-// actionIdentity is the exact thing that an action is about.
-func actionIdentity(action change.Action) string {
-	switch a := action.(type) {
-	case change.PostStatus:
-		return string(a.Posted.Head)
-	case change.Merge:
-		return string(a.Intent.Head)
-	case change.CreateTag:
-		return string(a.Tag) + " " + string(a.Commit)
-	case change.PublishRelease:
-		return string(a.Tag)
-	case change.BuildImage:
-		return string(a.Tag) + " " + string(a.Commit)
-	case change.PushImage:
-		return string(a.Tag) + " " + string(a.Digest)
-	case change.OfferRelease:
-		return a.Pin.String()
-	case change.OpenRevert:
-		return string(a.Commit)
-	default:
-		return ""
-	}
+	return []journal.Entry{{At: now, Actor: self, Action: "refused." + change.Verb(action), Subject: c.ID.String(), Identity: change.Identity(action), Reason: err.Error()}}
 }
 
 func approvalData(action change.Action) map[string]string {

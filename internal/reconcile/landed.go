@@ -20,7 +20,7 @@ func (e *Engine) observeLanded(ctx context.Context, repo Repository, c change.Ch
 		return nil, fmt.Errorf("the forge says it is merged and names no commit")
 	}
 	var err error
-	if s.plan, err = e.plan(ctx, repo, p.Base, p.MergeSHA); err != nil {
+	if s.plan, err = e.landedPlan(ctx, repo, c, p); err != nil {
 		return nil, err
 	}
 	o := &s.observation
@@ -29,8 +29,7 @@ func (e *Engine) observeLanded(ctx context.Context, repo Repository, c change.Ch
 		return nil, err
 	}
 	o.Target, o.TargetReason = target, target.Reason
-	if p.Base != repo.Branch {
-		o.TargetReason = "merged to " + p.Base + ", which is not released here"
+	if o.Elsewhere = p.Base != repo.Branch; o.Elsewhere {
 		return s, nil
 	}
 	if o.Release, err = e.release(ctx, repo, c.ID, p.MergeSHA, o); err != nil {
@@ -50,6 +49,26 @@ func (e *Engine) observeLanded(ctx context.Context, repo Repository, c change.Ch
 		return s, e.observeImage(ctx, repo, o)
 	}
 	return s, e.observeRevert(ctx, repo, c, o)
+}
+
+// landedPlan is the policy on the merge commit. Only whether a merge without a
+// verdict is released is asked of the commit before it: such a merge must not
+// write its own permission (M8).
+func (e *Engine) landedPlan(ctx context.Context, repo Repository, c change.Change, p gate.PullRequest) (change.Plan, error) {
+	plan, err := e.plan(ctx, repo, p.Base, p.MergeSHA)
+	if err != nil || c.Judged(p.MergedBy, repo.Bot) {
+		return plan, err
+	}
+	plan.Merge.Unjudged = "hold"
+	commit, err := e.Git.Commit(ctx, repo.ID, p.MergeSHA)
+	if err != nil || len(commit.Parents) == 0 {
+		return plan, err
+	}
+	before, err := e.plan(ctx, repo, p.Base, commit.Parents[0])
+	if err == nil && len(before.Faults) == 0 {
+		plan.Merge.Unjudged = before.Merge.Unjudged
+	}
+	return plan, err
 }
 
 func (e *Engine) targetOf(repo Repository, plan change.Plan) ref.TargetID {
@@ -137,7 +156,7 @@ func (e *Engine) actOnChange(ctx context.Context, repo Repository, c change.Chan
 	case change.BuildImage:
 		return e.build(ctx, repo, c, s, a)
 	case change.PushImage:
-		return e.Images.Push(ctx, e.buildOf(repo, c, s.plan), a.Digest)
+		return e.push(ctx, repo, c, s, a)
 	case change.OfferRelease:
 		return e.offer(ctx, repo, c, s, a)
 	case change.OpenRevert:
@@ -152,6 +171,15 @@ func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s 
 		if err := repo.Forge.PostStatus(ctx, c.ID.Repo, a.Status); err != nil {
 			return err
 		}
+	}
+	// No forge takes the base as a precondition, so it is read once more at the
+	// last moment: another base, or another policy on it, is another question.
+	p, err := repo.Forge.Pull(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if judged := s.observation.Pull; p.Base != judged.Base || p.BaseHead != judged.BaseHead || p.Head != a.Intent.Head {
+		return fault.AsChanged(errors.New("its head or its base moved while it was judged"))
 	}
 	seq, hash, err := e.Store.Head(ctx)
 	if err != nil {
@@ -211,6 +239,27 @@ func (e *Engine) build(ctx context.Context, repo Repository, c change.Change, s 
 	if err != nil {
 		return err
 	}
+	return e.built(ctx, repo, c, digest)
+}
+
+// push publishes the image. Where what was built is gone and comes out
+// differently now (another toolchain), its digest takes the place of the one
+// that never was published.
+func (e *Engine) push(ctx context.Context, repo Repository, c change.Change, s seen, a change.PushImage) error {
+	b := e.buildOf(repo, c, s.plan)
+	err := e.Images.Push(ctx, b, a.Digest)
+	if fault.KindOf(err) != fault.Changed {
+		return err
+	}
+	digest, buildErr := e.Images.Build(ctx, b)
+	if buildErr != nil || digest == a.Digest {
+		return errors.Join(err, buildErr)
+	}
+	e.Log.Warn("built anew", "change", c.ID, "digest", digest, "instead_of", a.Digest)
+	return e.built(ctx, repo, c, digest)
+}
+
+func (e *Engine) built(ctx context.Context, repo Repository, c change.Change, digest ref.Digest) error {
 	r, err := e.reserved(ctx, repo, c)
 	if err != nil {
 		return err
@@ -257,8 +306,12 @@ func (e *Engine) openRevert(ctx context.Context, repo Repository, c change.Chang
 	base := ref.BranchID{Repo: c.ID.Repo, Name: repo.Branch}
 	title, body := revertMessage(c, a.Commit)
 	err := e.Git.Revert(ctx, base, a.Commit, a.Branch, title+"\n\n"+body)
-	if fault.KindOf(err) == fault.Permanent {
-		return e.cannotRevert(ctx, c.ID, err)
+	if errors.Is(err, ErrNotRevertible) {
+		if err := e.cannotRevert(ctx, c.ID, err); err != nil {
+			return err
+		}
+		e.Log.Error("rolled back", "change", c.ID, "version", c.Version, "no_revert", err)
+		return repo.Forge.Comment(ctx, c.ID, rolledBack(c)+" Git cannot revert it by itself, so somebody has to: "+codeSpan(err.Error()))
 	}
 	if err != nil {
 		return err

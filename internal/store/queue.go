@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,15 +12,18 @@ import (
 )
 
 // A key can be claimed when its lease ends, or else when it is due.
+// What kinds are asked for stands between spaces; none is all.
 const (
-	nextReady = "SELECT min(coalesce(held_until, due_at)) FROM queue"
+	ofKinds   = `(?1 = '' OR instr(?1, ' ' || substr(key, 1, instr(key, ' '))) > 0)`
+	nextReady = `SELECT coalesce(held_until, due_at) FROM queue
+	             WHERE coalesce(held_until, due_at) > 0 AND ` + ofKinds + ` ORDER BY coalesce(held_until, due_at) LIMIT 1`
 	readyKeys = `SELECT key, token + 1, seq, failures FROM queue
-	             WHERE coalesce(held_until, due_at) <= ? ORDER BY coalesce(held_until, due_at), key LIMIT ?`
+	             WHERE coalesce(held_until, due_at) <= ?2 AND ` + ofKinds + ` ORDER BY coalesce(held_until, due_at), key LIMIT ?3`
 )
 
 // Claim takes up to n keys that are due and not held, longest ready first. A
 // key whose lease has ended is ready since then, under a higher token.
-func (s *Store) Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]reconcile.Claim, error) {
+func (s *Store) Claim(ctx context.Context, now time.Time, n int, lease time.Duration, kinds ...reconcile.Kind) ([]reconcile.Claim, error) {
 	if lease < time.Microsecond {
 		return nil, fault.AsPermanent(fmt.Errorf("claim keys: a lease of %s is none", lease))
 	}
@@ -29,7 +33,7 @@ func (s *Store) Claim(ctx context.Context, now time.Time, n int, lease time.Dura
 	var claims []reconcile.Claim
 	err := s.group.do(ctx, func(ctx context.Context, tx *session) (bool, error) {
 		var err error
-		claims, err = claim(ctx, tx, now, n, now.Add(lease))
+		claims, err = claim(ctx, tx, now, n, now.Add(lease), kinds)
 		return false, err
 	})
 	if err != nil {
@@ -92,22 +96,23 @@ func (s *Store) FreeClaims(ctx context.Context) error {
 func (s *Store) Woken() <-chan struct{} { return s.group.woken }
 
 // Next is when the next key is due or its lease ends; zero when none is.
-func (r *Reader) Next(ctx context.Context) (time.Time, error) {
+func (r *Reader) Next(ctx context.Context, kinds ...reconcile.Kind) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	var at sql.NullInt64
-	if err := r.db.QueryRowContext(ctx, nextReady).Scan(&at); err != nil {
-		return time.Time{}, fmt.Errorf("read the queue: %w", err)
-	}
-	if !at.Valid {
+	var at int64
+	err := r.db.QueryRowContext(ctx, nextReady, words(kinds)).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
 		return time.Time{}, nil
 	}
-	return moment(at.Int64), nil
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the queue: %w", err)
+	}
+	return moment(at), nil
 }
 
-func claim(ctx context.Context, tx *session, now time.Time, n int, until time.Time) ([]reconcile.Claim, error) {
+func claim(ctx context.Context, tx *session, now time.Time, n int, until time.Time, kinds []reconcile.Kind) ([]reconcile.Claim, error) {
 	var claims []reconcile.Claim
-	err := tx.rows(ctx, readyKeys, []any{micros(now), n},
+	err := tx.rows(ctx, readyKeys, []any{words(kinds), micros(now), n},
 		func(rows *sql.Rows) error {
 			c := reconcile.Claim{Until: moment(micros(until))}
 			err := rows.Scan(&c.Key, &c.Token, &c.Seq, &c.Failures)
@@ -155,4 +160,16 @@ func (p *prepared) writeDue(ctx context.Context, tx *session) error {
 		}
 	}
 	return nil
+}
+
+// words are the kinds as the queries take them.
+func words(kinds []reconcile.Kind) string {
+	if len(kinds) == 0 {
+		return ""
+	}
+	all := " "
+	for _, k := range kinds {
+		all += string(k) + " "
+	}
+	return all
 }

@@ -42,8 +42,8 @@ func TestReadsDoNotWalkThroughEverything(t *testing.T) {
 		query func() (string, []any)
 		plan  string
 	}{
-		"the next due key":               {func() (string, []any) { return nextReady, nil }, "SEARCH queue USING COVERING INDEX queue_by_ready"},
-		"keys to claim":                  {func() (string, []any) { return readyKeys, []any{1, 1} }, "SEARCH queue USING INDEX queue_by_ready"},
+		"the next due key":               {func() (string, []any) { return nextReady, []any{""} }, "SEARCH queue USING COVERING INDEX queue_by_ready"},
+		"keys to claim":                  {func() (string, []any) { return readyKeys, []any{" change ", 1, 1} }, "SEARCH queue USING INDEX queue_by_ready"},
 		"changes of a commit":            {func() (string, []any) { return changes(reconcile.Filter{SHA: "s"}) }, "SEARCH changes USING INDEX changes_by_merge"},
 		"changes of a repository's head": {func() (string, []any) { return changes(reconcile.Filter{Repo: app, SHA: "s"}) }, "SEARCH changes USING INDEX changes_by_head"},
 		"unfinished changes":             {func() (string, []any) { return changes(reconcile.Filter{Unfinished: true}) }, "INDEX changes_unfinished"},

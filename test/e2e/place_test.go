@@ -299,7 +299,7 @@ func standing(c change.Change) string {
 	for _, r := range c.Verdict {
 		fmt.Fprintf(&b, "because %s: %s; ", r.Code, r.Sentence)
 	}
-	fmt.Fprintf(&b, "outcome %q, trouble %q", c.Outcome, c.Trouble)
+	fmt.Fprintf(&b, "outcome %q, refusal %+v", c.Outcome, c.Refusal)
 	return b.String()
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"slipway/internal/fault"
 	"slipway/internal/reconcile"
+	"slipway/internal/ref"
 )
 
 const (
@@ -35,6 +36,21 @@ func testQueue(t *testing.T, place Place) {
 			due(t, s, keyC, clock.Now().Add(-2*time.Second))
 			wantClaims(t, s, clock, 2, keyB, keyC)
 			wantClaims(t, s, clock, 2, keyA)
+		},
+		"a kind that is asked for is claimed, and no other": func(t *testing.T, s Store, clock *Clock) {
+			target := reconcile.TargetKey(ref.TargetID{Repo: ref.RepoID{Owner: "acme", Name: "app"}, Environment: "change"})
+			due(t, s, target, clock.Now().Add(-time.Second))
+			due(t, s, keyA, clock.Now())
+			next, err := s.Next(t.Context(), reconcile.KindChange, reconcile.KindBranch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, next, clock.Now(), "next time of a change")
+			claims, err := s.Claim(t.Context(), clock.Now(), 5, time.Minute, reconcile.KindChange, reconcile.KindBranch)
+			if err != nil || len(claims) != 1 || claims[0].Key != keyA {
+				t.Fatalf("claimed %v: %v", claims, err)
+			}
+			wantClaims(t, s, clock, 5, target)
 		},
 		"asking for none claims none": func(t *testing.T, s Store, clock *Clock) {
 			due(t, s, keyA, clock.Now())

@@ -168,8 +168,8 @@ func (b *Board) waits(c change.Change) []string {
 			add(b.styles.dim, text)
 		}
 	}
-	if c.Trouble != "" {
-		add(b.styles.bad, "stuck: "+c.Trouble)
+	if c.Refusal != nil {
+		add(b.styles.bad, "refused: "+c.Refusal.Reason)
 	}
 	if r := c.Revert; r != nil {
 		switch {
