@@ -11,6 +11,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"slipway/deployer"
 	"slipway/internal/ref"
 )
 
@@ -66,6 +67,9 @@ func (r *serverReader) tokens() func(node) {
 			must("role", r.oneOf((*string)(&t.Role), string(RoleOperator), string(RoleReader))),
 			must("token", r.secret(&t.Secret)),
 		)
+		if t.Name == deployer.Itself {
+			r.fault(n, "%s is the name under which the journal has what Slipway does itself", t.Name)
+		}
 		if same, found := r.server.Authorize(t.Secret.Reveal()); found {
 			r.fault(n, "%s has the same token as %s, so that nobody could tell who acted", t.Name, same.Name)
 		}

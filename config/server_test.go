@@ -154,6 +154,10 @@ func TestServerFaults(t *testing.T) {
 			},
 		},
 		{
+			"a token under Slipway's own name", "store: {path: state}\n", "store: {path: state}\ntokens:\n  - {name: slipway, role: operator, token: {env: T_OPS}}\n",
+			[]string{"slipway.yaml:3: tokens[0]: slipway is the name under which the journal has what Slipway does itself"},
+		},
+		{
 			"a secret that is written in the file is not repeated", "token: {env: T_TOKEN}", "token: hunter2",
 			[]string{"slipway.yaml:3: forges[0].token: a secret is named, not written here: want {env: NAME} or {file: PATH}"},
 		},

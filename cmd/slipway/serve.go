@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"slipway/internal/forge/gitea"
 	"slipway/internal/git"
 	"slipway/internal/image"
+	"slipway/internal/journal"
 	"slipway/internal/kube"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -150,7 +150,7 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 	w.server = server.New(server.Config{
 		Hooks: hooks, Engine: w.engine, Reader: st, Tokens: tokens(conf),
 		Doctor: w.examine, Ready: (&fresh{keep: 3 * time.Second, now: time.Now, ask: w.reachable}).answer,
-		Metrics: metrics.Handler(), Count: metrics.Hook, Log: log,
+		Metrics: metrics.Handler(), Count: metrics.Hook, Refused: refused(st), Log: log,
 	})
 	return w, nil
 }
@@ -221,9 +221,19 @@ func authors(conf config.Server, forges map[string]*gitea.Client) func(context.C
 func tokens(conf config.Server) []server.Token {
 	var out []server.Token
 	for _, t := range conf.Tokens {
-		out = append(out, server.Token{Name: t.Name, Role: server.Role(t.Role), Sum: sha256.Sum256([]byte(t.Secret.Reveal()))})
+		out = append(out, server.NewToken(t.Name, server.Role(t.Role), t.Secret.Reveal()))
 	}
 	return out
+}
+
+// refused journals what a token may not do, as the engine does with the orders
+// that it refuses.
+func refused(st *store.Store) func(ctx context.Context, token, action, subject string) error {
+	return func(ctx context.Context, token, action, subject string) error {
+		return st.Commit(ctx, reconcile.Write{Journal: []journal.Entry{{
+			At: time.Now(), Actor: token, Action: "refused." + action, Subject: subject, Reason: "the token may only read",
+		}}})
+	}
 }
 
 // watch nudges targets as their clusters tell of changes.

@@ -79,22 +79,18 @@ func (s *Server) routes() {
 	})
 }
 
-func (s *Server) read(pattern string, h handler) { s.guard(pattern, RoleReader, h) }
+func (s *Server) read(pattern string, h handler) { s.guard(pattern, h) }
 
-// guard lets a request through only with a token of the role.
-func (s *Server) guard(pattern string, need Role, h handler) {
+// guard lets a request through only with a token.
+func (s *Server) guard(pattern string, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		who, ok := s.authenticate(r)
-		switch {
-		case !ok:
+		if !ok {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			refuse(w, http.StatusUnauthorized, "a valid token is needed: Authorization: Bearer TOKEN")
-		case need == RoleOperator && who.Role != RoleOperator:
-			s.Log.Warn("refused", "token", who.Name, "role", who.Role, "path", r.URL.Path)
-			refuse(w, http.StatusForbidden, fmt.Sprintf("token %q is a reader's; this needs an operator's", who.Name))
-		default:
-			h(w, r, who)
+			return
 		}
+		h(w, r, who)
 	})
 }
 
@@ -115,10 +111,14 @@ func (s *Server) authenticate(r *http.Request) (Token, bool) {
 }
 
 func (s *Server) order(verb string, do func(context.Context, ref.TargetID, reconcile.Person, Order) error) {
-	s.guard("POST /api/v1/targets/{owner}/{name}/{environment}/"+verb, RoleOperator, func(w http.ResponseWriter, r *http.Request, who Token) {
+	s.guard("POST /api/v1/targets/{owner}/{name}/{environment}/"+verb, func(w http.ResponseWriter, r *http.Request, who Token) {
 		id, err := targetOf(r)
 		if err != nil {
 			refuse(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		if who.Role != RoleOperator {
+			s.forbid(w, r, who, "order."+verb, id)
 			return
 		}
 		var o Order
@@ -135,6 +135,16 @@ func (s *Server) order(verb string, do func(context.Context, ref.TargetID, recon
 		s.Log.Info("order", "token", who.Name, "verb", verb, "target", id, "reason", o.Reason)
 		answer(w, http.StatusAccepted, map[string]string{"result": "accepted"})
 	})
+}
+
+// forbid refuses what the token's role may not do, and journals that. It is
+// refused also where the journal cannot be written.
+func (s *Server) forbid(w http.ResponseWriter, r *http.Request, who Token, action string, id ref.TargetID) {
+	s.Log.Warn("refused", "token", who.Name, "role", who.Role, "action", action, "target", id)
+	if err := s.Refused(r.Context(), who.Name, action, id.String()); err != nil {
+		s.Log.Error("journal a refusal", "token", who.Name, "action", action, "target", id, "error", err)
+	}
+	refuse(w, http.StatusForbidden, fmt.Sprintf("token %q is a reader's; this needs an operator's", who.Name))
 }
 
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ Token) {

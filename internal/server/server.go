@@ -34,7 +34,10 @@ type Config struct {
 	Metrics http.Handler
 	// Count is told of each delivery: accepted, ignored, unserved, unsigned, …
 	Count func(forge, result string)
-	Log   *slog.Logger
+	// Refused journals that a token was refused an action on a subject, because
+	// its role may not (A1).
+	Refused func(ctx context.Context, token, action, subject string) error
+	Log     *slog.Logger
 }
 
 // Hook verifies and reads the deliveries of one forge.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,9 @@ import (
 	"time"
 
 	"slipway/deployer"
+	"slipway/internal/fault"
 	"slipway/internal/forge/gitea"
+	"slipway/internal/journal"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/internal/server"
@@ -54,10 +57,19 @@ type engine struct {
 	*reconcile.Engine
 	offered reconcile.Offered
 	err     error
+	seen    reconcile.Offered
 }
 
 func (e *engine) Inspect(context.Context, ref.TargetID) (reconcile.Offered, error) {
 	return e.offered, e.err
+}
+
+func (e *engine) TakeOver(_ context.Context, id ref.TargetID, _ reconcile.Person, seen reconcile.Offered) error {
+	e.seen = seen
+	if seen != e.offered {
+		return fault.AsPermanent(fmt.Errorf("take over %s: consent is to what was shown", id))
+	}
+	return nil
 }
 
 // hook is a forge's deliveries under the tests' secret.
@@ -92,7 +104,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 		},
 		Doctor:  func(context.Context) []reconcile.Finding { return nil },
 		Ready:   func(context.Context) []reconcile.Finding { return nil },
-		Metrics: server.NewMetrics().Handler(), Count: w.count, Log: log,
+		Metrics: server.NewMetrics().Handler(), Count: w.count, Refused: w.refused, Log: log,
 	}
 	for _, f := range change {
 		f(w)
@@ -108,6 +120,12 @@ func (w *world) count(forge, result string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counted = append(w.counted, forge+" "+result)
+}
+
+func (w *world) refused(ctx context.Context, token, action, subject string) error {
+	return w.store.Commit(ctx, reconcile.Write{Journal: []journal.Entry{{
+		At: time.Now(), Actor: token, Action: "refused." + action, Subject: subject,
+	}}})
 }
 
 func (w *world) commit(write reconcile.Write) {
