@@ -51,8 +51,9 @@ type Mirrors struct {
 	temp   string // what is being made
 	limits limits
 
-	mutex sync.Mutex
-	known map[ref.RepoID]*mirror
+	mutex  sync.Mutex
+	known  map[ref.RepoID]*mirror
+	undone map[undoing]bool
 }
 
 // limits bound what is read.
@@ -139,7 +140,8 @@ func open(c Config) (*Mirrors, error) {
 			files:   100_000,
 			bytes:   2 << 30,
 		},
-		known: map[ref.RepoID]*mirror{},
+		known:  map[ref.RepoID]*mirror{},
+		undone: map[undoing]bool{},
 	}
 	for _, dir := range []string{g.home, g.temp} {
 		if err := os.RemoveAll(dir); err != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"slipway/deployer"
-	"slipway/internal/change"
 	"slipway/internal/fault"
 	"slipway/internal/journal"
 	"slipway/internal/ref"
@@ -135,22 +134,14 @@ func (e *Engine) candidate(ctx context.Context, repo Repository, t deployer.Targ
 	return c, nil
 }
 
-// brings says whether a commit contains a barred one without its revert.
+// brings says whether a commit contains a barred one without its revert (D3).
 func (e *Engine) brings(ctx context.Context, repo Repository, merge, barred ref.SHA) (bool, error) {
 	contains, err := e.Git.Contains(ctx, repo.ID, merge, barred)
 	if err != nil || !contains {
 		return false, err
 	}
-	since, err := e.Git.Between(ctx, repo.ID, barred, merge)
-	if err != nil {
-		return false, err
-	}
-	for _, c := range since {
-		if slices.Contains(change.Reverts(c.Body), barred) {
-			return false, nil
-		}
-	}
-	return true, nil
+	undone, err := e.Git.Undone(ctx, repo.ID, barred, merge)
+	return err == nil && !undone, err
 }
 
 // specOf is how the target is reached now: as its newest release says.
