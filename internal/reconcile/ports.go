@@ -6,6 +6,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"slipway/deployer"
@@ -116,9 +117,13 @@ type Git interface {
 	// Tags lists the version tags of the repository with their commits.
 	Tags(ctx context.Context, repo ref.RepoID) (map[ref.Tag]ref.SHA, error)
 	// Revert pushes branch with one commit on top of base that undoes commit, if
-	// the branch does not exist yet. A conflict is fault.Permanent.
+	// the branch does not exist yet. A conflict, or nothing left to undo, is
+	// ErrNotRevertible.
 	Revert(ctx context.Context, base ref.BranchID, commit ref.SHA, branch, message string) error
 }
+
+// ErrNotRevertible says that git cannot undo a commit by itself, now or later.
+var ErrNotRevertible = errors.New("not revertible")
 
 // Commit is a commit as git's log tells it.
 type Commit struct {
@@ -272,14 +277,16 @@ type Due struct {
 // Queue is the table of due keys. A key is held by one claim at a time, and
 // being made due again while it is held is not lost.
 type Queue interface {
-	// Claim takes up to n keys that are due and not held, until the lease ends.
-	Claim(ctx context.Context, now time.Time, n int, lease time.Duration) ([]Claim, error)
+	// Claim takes up to n keys that are due and not held, until the lease ends;
+	// with kinds, only keys of these kinds.
+	Claim(ctx context.Context, now time.Time, n int, lease time.Duration, kinds ...Kind) ([]Claim, error)
 	// Done gives a claim back. The key is due again at next (zero: only when
 	// somebody makes it so), unless it was made due meanwhile: then at that
 	// time. failed counts one more failure in a row, else the count is reset.
 	Done(ctx context.Context, c Claim, next time.Time, failed bool) error
-	// Next is when the next key is due or its lease ends; zero when none is.
-	Next(ctx context.Context) (time.Time, error)
+	// Next is when the next key (of these kinds) is due or its lease ends; zero
+	// when none is.
+	Next(ctx context.Context, kinds ...Kind) (time.Time, error)
 	// Woken is signalled after keys were made due.
 	Woken() <-chan struct{}
 }
