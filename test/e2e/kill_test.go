@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	sdk "code.gitea.io/sdk/gitea"
+
 	"slipway/internal/change"
 	"slipway/internal/ref"
 	"slipway/test/stage"
@@ -56,7 +58,15 @@ func (p *place) killedAt(c cutPoint, before bool) {
 	c.line(p).arm(x)
 	id := p.propose(branch, "feat: "+branch)
 	p.approve(id)
-	p.until(changeLimit, "the "+c.name, func(ctx context.Context) error {
+	p.killed(x, c.name)
+	p.start()
+	p.endedOnce(id, rollouts)
+}
+
+// killed waits until a trap has sprung.
+func (p *place) killed(x *trap, what string) {
+	p.Helper()
+	p.until(changeLimit, "the "+what, func(context.Context) error {
 		select {
 		case <-x.sprung:
 			return nil
@@ -64,8 +74,61 @@ func (p *place) killedAt(c cutPoint, before bool) {
 			return errors.New("nothing like it came over the line")
 		}
 	})
-	p.start()
-	p.endedOnce(id, rollouts)
+}
+
+// TestKilledWhileRollingBack kills Slipway after each write of one rollback:
+// the version comes back once, and one revert is proposed.
+func TestKilledWhileRollingBack(t *testing.T) {
+	p := open(t, "fallen", wish{edit: fromSeven})
+	good := p.ship("stand", "feat: stand")
+	rollouts := p.rollouts()
+	points := []struct {
+		name  string
+		line  *line
+		match func(*http.Request) bool
+	}{
+		{"bad pin", p.cluster, func(r *http.Request) bool { return isPin(r.Method, r.URL.Path) }},
+		{"way back", p.cluster, func(r *http.Request) bool { return isPin(r.Method, r.URL.Path) }},
+		{"push of the revert", p.forge, func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/git-receive-pack") }},
+		{"pull request of the revert", p.forge, func(r *http.Request) bool {
+			return r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/pulls")
+		}},
+	}
+	arm := func(i int) *trap {
+		x := &trap{match: points[i].match, success: true, spring: func() { p.slipway().Kill() }}
+		points[i].line.arm(x)
+		return x
+	}
+	x := arm(0)
+	id := p.propose("fall", "feat: fall")
+	p.approve(id)
+	for i, point := range points {
+		p.killed(x, point.name)
+		if i+1 < len(points) {
+			x = arm(i + 1) // before the next one lives
+		}
+		p.start()
+	}
+	bad := p.ended(id, change.OutcomeRolled)
+	p.shippedOnce(bad)
+	p.runs(good)
+	if pins := p.pins(); !slices.Equal(pins, []string{p.project.Before, p.pinOf(good), p.pinOf(bad), p.pinOf(good)}) { // the first takes over
+		t.Errorf("pinned one after another: %q", pins)
+	}
+	if after := p.rollouts(); after != rollouts+2 {
+		t.Errorf("%d rollouts for one there and one back", after-rollouts)
+	}
+	pulls, _, err := p.sdk(p.stage.Forge.Admin()).ListRepoPullRequests(stage.Org, p.project.Name, sdk.ListPullRequestsOptions{State: sdk.StateAll})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(pulls) != 3 || bad.Revert == nil || pulls[0].Index != bad.Revert.Pull.Number || pulls[0].Poster.UserName != p.stage.Bot.Login {
+		t.Errorf("%d pull requests, revert %+v", len(pulls), bad.Revert)
+	}
+	commits, _, err := p.sdk(p.stage.Forge.Admin()).ListPullRequestCommits(stage.Org, p.project.Name, bad.Revert.Pull.Number, sdk.ListPullRequestCommitsOptions{})
+	if err != nil || len(commits) != 1 {
+		t.Errorf("the revert has %d commits: %v", len(commits), err)
+	}
 }
 
 // endedOnce fails unless the change ends with one of everything and one
@@ -139,7 +202,9 @@ func (p *place) survives(random *rand.Rand, round int) {
 		left.Store(1 + random.Int64N(requests))
 		doomed, before := p.slipway(), random.IntN(2) == 0
 		for _, l := range lines {
-			l.arm(&trap{before: before, match: func(*http.Request) bool { return left.Add(-1) == 0 }, spring: doomed.Kill})
+			l.arm(&trap{before: before, spring: doomed.Kill, match: func(r *http.Request) bool {
+				return !r.URL.Query().Has("watch") && left.Add(-1) == 0 // a watch has no end to wait for
+			}})
 		}
 		p.until(changeLimit, "the next death, or the end", func(ctx context.Context) error {
 			if dead(doomed) {
@@ -154,9 +219,15 @@ func (p *place) survives(random *rand.Rand, round int) {
 		for _, l := range lines {
 			l.arm(nil)
 		}
-		if !dead(doomed) {
-			break
+		if left.Load() > 0 {
+			break // it ended before that many requests
 		}
+		p.until(lookLimit, "the death that has begun", func(context.Context) error {
+			if !dead(doomed) {
+				return errors.New("it lives")
+			}
+			return nil
+		})
 		died++
 		p.start()
 	}

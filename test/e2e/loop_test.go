@@ -22,12 +22,7 @@ import (
 // TestTheLoop takes a change from a pull request to (simulated) health with
 // nobody clicking, then a bad one back, then what follows a bad one.
 func TestTheLoop(t *testing.T) {
-	p := open(t, "loop", wish{edit: func(name, content string) string {
-		if name == ".slipway.yaml" {
-			return content + "release: {first: 7.0.0}\n" // so that only this test meets badTag
-		}
-		return content
-	}})
+	p := open(t, "loop", wish{edit: fromSeven})
 	good := p.ship("greet", "feat: greet people by name")
 	bad := change.Change{}
 	for _, step := range []struct {

@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	// badTag crashes on the stage's fake nodes. No test but TestTheLoop makes a
-	// version like it.
+	// badTag crashes on the stage's fake nodes. It is the second version of a
+	// project that begins with fromSeven, and no other project's.
 	badTag = "v7.1.0"
 
 	// upLimit is how long the servers may take to come up on a busy machine.

@@ -153,5 +153,12 @@ func TestAPersonsRollbackSticks(t *testing.T) {
 	if pins := p.pins(); !slices.Equal(pins[len(pins)-len(want):], want) {
 		t.Errorf("pinned one after another: %q, want %q at the end", pins, want)
 	}
-	p.command("journal", "list", "--subject", target).wants(t, 0, "order.rollback", "order.resume", "operator", "errors at checkout", "it was the database")
+	p.command("deploy", "hold", target, "--reason", "migration under way").wants(t, 0, "accepted")
+	p.until(lookLimit, "the hold", func(ctx context.Context) error {
+		if held, err := p.target(ctx); err != nil || held.Hold == nil || !strings.Contains(held.Reason, "migration under way") {
+			return fmt.Errorf("%+v: %w", held.Hold, err)
+		}
+		return nil
+	})
+	p.command("journal", "list", "--subject", target).wants(t, 0, "order.rollback", "order.resume", "order.hold", "operator", "errors at checkout", "it was the database")
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +29,7 @@ const (
 	// takes on a machine that does nothing else.
 	changeLimit = 90 * time.Second
 	// lookLimit is how long something may take to be noticed.
-	lookLimit = 30 * time.Second
+	lookLimit = time.Minute
 
 	callLimit = 30 * time.Second
 )
@@ -55,6 +56,14 @@ type place struct {
 
 	log *os.File
 	up  *atomic.Pointer[stage.Slipway] // the one that was started last
+}
+
+// fromSeven has a project's versions begin where badTag is the second.
+func fromSeven(name, content string) string {
+	if name == ".slipway.yaml" {
+		return content + "release: {first: 7.0.0}\n"
+	}
+	return content
 }
 
 // newPlace makes a project whose name begins so, and leaves Slipway to be
@@ -146,7 +155,11 @@ func (p *place) tidy() {
 			if err := up.Stop(ctx); err != nil {
 				p.Errorf("stop slipway: %v", err)
 			}
+			if !strings.Contains(up.Log(), `"msg":"stopped"`) {
+				p.Error("slipway was told to stop and does not say that it did")
+			}
 		}
+		p.keepsSecrets(filepath.Join(filepath.Dir(up.Config), "data"))
 	}
 	said := p.said()
 	for _, bad := range []string{"panic:", "DATA RACE", "fatal error:"} {
@@ -158,6 +171,30 @@ func (p *place) tidy() {
 		const last = 120
 		lines := strings.Split(strings.TrimSpace(said), "\n")
 		p.Logf("the last that slipway said:\n%s", strings.Join(lines[max(0, len(lines)-last):], "\n"))
+	}
+}
+
+// keepsSecrets fails if a secret stands in anything that Slipway wrote (A3).
+func (p *place) keepsSecrets(dir string) {
+	secrets := map[string]string{"the forge's token": p.stage.Bot.Token, "the webhooks' secret": p.stage.Secret(),
+		"the operator's token": p.stage.Token(), "the reader's token": p.stage.ReaderToken()}
+	look := func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return nil // a folder, or it has just gone
+		}
+		for name, secret := range secrets {
+			if bytes.Contains(b, []byte(secret)) {
+				p.Errorf("%s stands in %s", name, path)
+			}
+		}
+		return nil
+	}
+	if err := errors.Join(filepath.WalkDir(dir, look), filepath.WalkDir(p.log.Name(), look)); err != nil {
+		p.Errorf("look for secrets: %v", err)
 	}
 }
 
