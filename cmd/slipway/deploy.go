@@ -10,16 +10,18 @@ import (
 
 	"slipway/cmd/slipway/internal/board"
 	"slipway/deployer"
+	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/internal/server"
 )
 
 func newDeploy(from *source) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "deploy",
-		Short: "Show what runs where, and move it by hand",
-		Args:  exactly(0, "one of its commands"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "deploy",
+		Short:   "Show what runs where, and move it by hand",
+		Example: "  slipway deploy status\n  slipway deploy hold acme/app/production --reason 'migration under way'",
+		Args:    exactly(0, "one of its commands"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newDeployStatus(from), newRollback(from), newHold(from), newResume(from), newTakeOver(from))
 	return cmd
@@ -80,6 +82,26 @@ func newResume(from *source) *cobra.Command {
 	return cmd
 }
 
+// takeover is what was found, and what came of it: offered, accepted, or
+// nothing to do.
+type takeover struct {
+	reconcile.Offered
+	Target string `json:"target"`
+	Result string `json:"result"`
+}
+
+func (t takeover) text() string {
+	found := fmt.Sprintf("%s: %s runs %s; the field is owned by %s.\n", t.Target, board.Text(t.Place), board.Text(t.Image), board.Text(t.Owner))
+	switch t.Result {
+	case "accepted":
+		return found + fmt.Sprintf("Consent recorded; `slipway deploy status %s` shows what comes of it.\n", t.Target)
+	case "offered":
+		return found + "Slipway would become its owner. Give --yes to consent.\n"
+	default:
+		return found + "Slipway owns it already; there is nothing to do.\n"
+	}
+}
+
 func newTakeOver(from *source) *cobra.Command {
 	var yes bool
 	var reason string
@@ -97,24 +119,26 @@ func newTakeOver(from *source) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if from.json && !yes {
-				return printJSON(cmd.OutOrStdout(), found)
+			offer := takeover{Offered: found, Target: id.String(), Result: "offered"}
+			switch {
+			case found.Taken:
+				offer.Result = "nothing to do"
+			case yes:
+				// The server has the last word: it refuses if anything is not as shown.
+				if err := client.Order(cmd.Context(), id, "takeover", server.Order{Reason: reason, Seen: &found}); err != nil {
+					return err
+				}
+				offer.Result = "accepted"
 			}
-			out := cmd.ErrOrStderr()
-			fmt.Fprintf(out, "%s runs %s; the field is owned by %s.\n", id, board.Text(found.Image), board.Text(found.Owner))
-			if found.Taken {
-				fmt.Fprintln(out, "Slipway owns it already; there is nothing to do.")
-				return nil
+			if from.json {
+				err = printJSON(cmd.OutOrStdout(), offer)
+			} else {
+				_, err = io.WriteString(cmd.OutOrStdout(), offer.text())
 			}
-			if !yes {
-				fmt.Fprintln(out, "Slipway would become its owner. Give --yes to consent.")
+			if err == nil && offer.Result == "offered" {
 				return silentError{exitRefused}
 			}
-			if err := client.Order(cmd.Context(), id, "takeover", server.Order{Reason: reason}); err != nil {
-				return err
-			}
-			fmt.Fprintln(out, "Consent recorded; the server takes it over now.")
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "consent")
