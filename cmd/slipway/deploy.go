@@ -32,7 +32,7 @@ func newDeployStatus(from *source) *cobra.Command {
 		Use:     "status [OWNER/REPO/ENVIRONMENT]",
 		Short:   "Show what each target runs, and why it does not move",
 		Example: "  slipway deploy status\n  slipway deploy status acme/app/production --json",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    between(0, 1, "at most one target, OWNER/REPO/ENVIRONMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			reader, done, err := from.reader(cmd)
 			if err != nil {

@@ -14,10 +14,11 @@ import (
 
 func newJournal(from *source) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "journal",
-		Short: "Read the append-only journal, and check that nobody changed it",
-		Args:  exactly(0, "one of its commands"),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "journal",
+		Short:   "Read the append-only journal, and check that nobody changed it",
+		Example: "  slipway journal list --subject 'acme/app#1'\n  slipway journal verify",
+		Args:    exactly(0, "one of its commands"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newJournalList(from), newJournalVerify(from))
 	return cmd

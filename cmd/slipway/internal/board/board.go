@@ -227,6 +227,15 @@ func Text(s string) string {
 	}, s)
 }
 
+// Lines does the same and keeps the lines as they are.
+func Lines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i, line := range lines {
+		lines[i] = Text(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 func short(n change.GateName) string {
 	if n == change.PostMergeCI {
 		return "ci"
