@@ -116,6 +116,18 @@ func LoadServer(path string) (Server, []Fault) {
 	return parseServer(path, data, os.LookupEnv)
 }
 
+// LoadStore reads the same file, as strictly, for somebody who only reads the
+// store beside the server: where it is. The secrets and files that the file
+// names need not be there.
+func LoadStore(path string) (Store, []Fault) {
+	data, err := readLimited(path, maxFile+1)
+	if err != nil {
+		return Store{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
+	}
+	s, faults := parseServer(path, data, nil)
+	return s.Store, faults
+}
+
 // Bind completes a repository's plan with what only the server knows: who
 // Slipway and the people are, and whether the plan may deploy where it says. A
 // namespace that was not granted is a fault of the plan.

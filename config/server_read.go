@@ -21,6 +21,8 @@ const maxSecret = 64 << 10
 type serverReader struct {
 	reader
 	server Server
+	// lookup is the environment; nil leaves everything alone that the file only
+	// names: secrets and other files.
 	lookup func(string) (string, bool)
 }
 
@@ -235,7 +237,7 @@ func (r *serverReader) path(into *string) func(node) {
 func (r *serverReader) existing(into *string) func(node) {
 	return func(n node) {
 		r.path(into)(n)
-		if *into == "" {
+		if *into == "" || r.lookup == nil {
 			return
 		}
 		if _, err := os.Stat(*into); err != nil {
@@ -292,6 +294,7 @@ func (r *serverReader) secret(into *Secret) func(node) {
 		switch {
 		case wrong != "":
 			r.fault(n, "%s", wrong)
+		case r.lookup == nil:
 		case value == "":
 			r.fault(n, "the secret is empty")
 		case strings.ContainsFunc(value, unicode.IsControl):
@@ -306,6 +309,9 @@ func (r *serverReader) fromEnvironment(name string) (value, wrong string) {
 	if !variablePattern.MatchString(name) {
 		return "", "env wants the name of an environment variable"
 	}
+	if r.lookup == nil {
+		return "", ""
+	}
 	value, found := r.lookup(name)
 	if !found {
 		return "", "the environment variable is not set"
@@ -316,6 +322,9 @@ func (r *serverReader) fromEnvironment(name string) (value, wrong string) {
 func (r *serverReader) fromFile(path string) (value, wrong string) {
 	if path == "" {
 		return "", "file wants a path"
+	}
+	if r.lookup == nil {
+		return "", ""
 	}
 	data, err := readLimited(r.resolve(path), maxSecret+1)
 	switch {

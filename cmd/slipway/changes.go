@@ -14,6 +14,7 @@ import (
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
+	"slipway/internal/server"
 )
 
 func newChanges(from *source) *cobra.Command {
@@ -25,7 +26,7 @@ func newChanges(from *source) *cobra.Command {
 		Example: "  slipway changes --open\n  slipway changes --repo acme/app --json",
 		Args:    exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			f := reconcile.Filter{Unfinished: open, Limit: 1000}
+			f := reconcile.Filter{Unfinished: open, Limit: server.MostChanges}
 			if repo != "" {
 				id, err := ref.ParseRepo(repo)
 				if err != nil {
@@ -41,6 +42,9 @@ func newChanges(from *source) *cobra.Command {
 			changes, err := reader.Changes(cmd.Context(), f)
 			if err != nil {
 				return err
+			}
+			if len(changes) >= server.MostChanges {
+				fmt.Fprintf(cmd.ErrOrStderr(), "slipway: only %d changes are shown, and there may be more: narrow it with --open or --repo\n", len(changes))
 			}
 			if from.json {
 				if changes == nil {

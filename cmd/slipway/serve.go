@@ -44,7 +44,7 @@ func newServe() *cobra.Command {
 			if path == "" {
 				return usageError{errors.New("slipway serve wants --config slipway.yaml: docs/configuration.md describes it")}
 			}
-			conf, err := loadServer(path)
+			conf, err := faultless(path, config.LoadServer)
 			if err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func newServe() *cobra.Command {
 }
 
 // databaseOf is the file of the store.
-func databaseOf(c config.Server) string { return filepath.Join(c.Store.Path, "slipway.db") }
+func databaseOf(s config.Store) string { return filepath.Join(s.Path, "slipway.db") }
 
 // serve wires everything and runs it until ctx ends.
 func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error) {
@@ -67,7 +67,7 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 	if err := os.MkdirAll(conf.Store.Path, 0o700); err != nil {
 		return fmt.Errorf("make the store's folder: %w", err)
 	}
-	st, err := store.Open(ctx, store.Options{Path: databaseOf(conf)})
+	st, err := store.Open(ctx, store.Options{Path: databaseOf(conf.Store)})
 	if err != nil {
 		return err
 	}

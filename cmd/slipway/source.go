@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"slipway/cmd/slipway/internal/board"
 	"slipway/config"
 	"slipway/internal/server"
 	"slipway/internal/store"
@@ -49,7 +50,7 @@ func (s *source) reader(cmd *cobra.Command) (server.Reader, func(), error) {
 		}
 		return c, func() {}, nil
 	}
-	conf, err := loadServer(s.config)
+	conf, err := faultless(s.config, config.LoadStore)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,18 +58,18 @@ func (s *source) reader(cmd *cobra.Command) (server.Reader, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return st, func() { closeOrTell(st) }, nil
+	return st, func() { closeOrTell(cmd, st) }, nil
 }
 
-func closeOrTell(c io.Closer) {
+func closeOrTell(cmd *cobra.Command, c io.Closer) {
 	if err := c.Close(); err != nil {
-		fmt.Fprintln(os.Stderr, "slipway: close:", err)
+		fmt.Fprintln(cmd.ErrOrStderr(), "slipway: close: "+board.Lines(err.Error()))
 	}
 }
 
-// loadServer reads slipway.yaml; every fault is in the error.
-func loadServer(path string) (config.Server, error) {
-	conf, faults := config.LoadServer(path)
+// faultless loads slipway.yaml; every fault is in the error.
+func faultless[T any](path string, load func(path string) (T, []config.Fault)) (T, error) {
+	conf, faults := load(path)
 	if len(faults) == 0 {
 		return conf, nil
 	}

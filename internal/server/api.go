@@ -25,6 +25,9 @@ const (
 	RoleOperator Role = "operator"
 )
 
+// MostChanges is how many changes are listed at most.
+const MostChanges = 1000
+
 // Token is one API token. Name stands in the journal for who acted.
 type Token struct {
 	Name string
@@ -148,7 +151,7 @@ func (s *Server) forbid(w http.ResponseWriter, r *http.Request, who Token, actio
 }
 
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ Token) {
-	f := reconcile.Filter{Unfinished: r.URL.Query().Get("open") == "true", Limit: 1000}
+	f := reconcile.Filter{Unfinished: r.URL.Query().Get("open") == "true", Limit: MostChanges}
 	if repo := r.URL.Query().Get("repo"); repo != "" {
 		id, err := ref.ParseRepo(repo)
 		if err != nil {
