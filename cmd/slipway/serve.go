@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,15 +82,49 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return w.engine.Run(ctx) })
-	group.Go(func() error { return w.server.Serve(ctx, listener) })
-	group.Go(func() error { w.watch(ctx, log); return nil })
-	group.Go(func() error { w.tell(ctx, log); return nil })
+	group, running := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.engine.Run(running) })
+	group.Go(func() error { return w.server.Serve(running, listener) })
+	group.Go(func() error { w.watch(running, log); return nil })
+	group.Go(func() error { w.tell(running, log); return nil })
 	log.Info("serving", "address", listener.Addr().String(), "repositories", len(conf.Repositories), "version", version)
-	err = group.Wait()
+	err = ended(running, group.Wait, grace, func() {
+		// A second Ctrl-C ends it at once, which costs nothing but the next start.
+		signal.Reset(os.Interrupt, syscall.SIGTERM)
+		log.Info("stopping", "at_most", grace.String())
+	})
+	if errors.Is(err, errCut) && ctx.Err() == nil {
+		err = errors.Join(context.Cause(running), err) // nobody told it to stop: that is why it did
+	}
 	log.Info("stopped")
 	return err
+}
+
+// grace is how long the looks under way may take after serve was told to stop.
+const grace = 30 * time.Second
+
+// errCut says that serve did not wait to the end. Nothing is lost by that: what
+// was due stays due, and each look begins by observing what is so.
+var errCut = errors.New("stopped while looks were still under way; they are taken up again at the next start")
+
+// ended waits for the end, and once ctx has ended no longer than patience.
+func ended(ctx context.Context, wait func() error, patience time.Duration, stopping func()) error {
+	done := make(chan error, 1)
+	go func() { done <- wait() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	stopping()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-limit.C:
+		return errCut
+	}
 }
 
 // wired is everything that serve runs.
