@@ -41,7 +41,7 @@ type said struct {
 func command(t *testing.T, args ...string) said {
 	t.Helper()
 	t.Setenv("SLIPWAY_SERVER", "")
-	t.Setenv("SLIPWAY_TOKEN", "")
+	t.Setenv("SLIPWAY_TOKEN", "secret")
 	var out, errs bytes.Buffer
 	code := run(t.Context(), args, &out, &errs)
 	return said{code, out.String(), errs.String()}
