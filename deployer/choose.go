@@ -57,8 +57,8 @@ func (t Target) obstacle(c Candidate, running Release) (why string, final bool) 
 	case c.Spec.Environment != t.ID.Environment:
 		return fmt.Sprintf("it is for the environment %q", c.Spec.Environment), true
 	case t.elsewhere(c.Spec):
-		return fmt.Sprintf("it is for %s/%s in %s, which was not taken over: slipway deploy takeover %s",
-			c.Spec.Namespace, c.Spec.Deployment, c.Spec.Cluster, t.ID), true
+		return fmt.Sprintf("it is for the container %s of %s/%s in %s, which was not taken over: slipway deploy takeover %s",
+			c.Spec.Container, c.Spec.Namespace, c.Spec.Deployment, c.Spec.Cluster, t.ID), true
 	case t.bars(c.Release):
 		return "it is barred: " + t.barOf(c.Release).Reason, true
 	case t.otherwise(c.Release):

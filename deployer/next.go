@@ -164,6 +164,7 @@ func start(t Target, o Observation, d Deployment) (Target, Action) {
 	d.Deadline = d.At.Add(d.limit())
 	t.remember()
 	t.Current = &d
+	t.Spec.Health, t.Spec.Deadline = d.Release.Spec.Health, d.Release.Spec.Deadline
 	t.Reason = ""
 	o.Refused = "" // it was said of the pin before
 	return roll(t, o, d.At)

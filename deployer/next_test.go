@@ -142,7 +142,18 @@ func TestReleasesRollForward(t *testing.T) {
 				w.releases[0].Spec.Deployment = "web"
 				w.run(t)
 			},
-			reason: "app/web in main, which was not taken over",
+			reason: "v1 waits: it is for the container app of app/web in main, which was not taken over: slipway deploy takeover acme/app/production",
+		},
+		{
+			name: "so does one for another container, and the one before it rolls out",
+			tell: func(t *testing.T, w *world) {
+				w.good()
+				w.good()
+				w.releases[1].Spec.Container = "web"
+				w.run(t)
+			},
+			pins: "v1", version: "v1", phase: deployer.PhaseHealthy,
+			reason: "v2 waits: it is for the container web of app/app in main, which was not taken over",
 		},
 		{
 			name: "a version that comes back with another digest is refused",

@@ -357,6 +357,25 @@ func TestATakeOverMovesTheTargetToWhatWasConsentedTo(t *testing.T) {
 	}
 }
 
+func TestAReleaseBringsItsHealthAndDeadlineButNotItsPlace(t *testing.T) {
+	w := takenOver(t)
+	w.good()
+	w.run(t)
+	w.good()
+	s := spec()
+	s.Health.Path, s.Deadline = "/live", time.Hour
+	w.releases[1].Spec = s
+	w.run(t)
+	if w.target.Spec != s {
+		t.Errorf("the target is %+v, want %+v", w.target.Spec, s)
+	}
+	w.target = must(w.target.WithRequest("olga", "slow", "", w.now))(t)
+	w.run(t)
+	if w.target.Spec != spec() {
+		t.Errorf("after the way back it is %+v, want %+v", w.target.Spec, spec())
+	}
+}
+
 func TestActsOfPeopleLeaveTheGivenTargetAlone(t *testing.T) {
 	w := takenOver(t)
 	w.bad()
