@@ -95,11 +95,13 @@ func (e *Engine) inspect(ctx context.Context, id ref.TargetID) (Offered, deploye
 		return Offered{}, spec, err
 	}
 	place := fmt.Sprintf("container %s of Deployment %s/%s in cluster %s", spec.Container, spec.Namespace, spec.Deployment, spec.Cluster)
-	o := e.observeCluster(ctx, e.repos[id.Repo], t, spec)
-	switch o.Read {
-	case ref.Yes:
+	o, err := e.observeCluster(ctx, e.repos[id.Repo], spec)
+	switch {
+	case err != nil:
+		return Offered{}, spec, fmt.Errorf("%s cannot be read: %w", id, err)
+	case o.Read == ref.Yes:
 		return Offered{Place: place, Image: o.Image, Owner: o.Owner, Taken: t.Owns(spec, o)}, spec, nil
-	case ref.No:
+	case o.Read == ref.No:
 		return Offered{}, spec, fault.AsPermanent(fmt.Errorf("%s: there is no %s", id, place))
 	default:
 		return Offered{}, spec, fmt.Errorf("%s cannot be read: %s", id, o.Detail)

@@ -27,128 +27,84 @@ func (e *Engine) lookTarget(ctx context.Context, claim Claim, id ref.TargetID) (
 	if old.Rev == 0 {
 		return time.Time{}, nil // nothing was ever offered to it
 	}
-	o, ready, err := e.observeTarget(ctx, repo, old)
+	ready, err := e.ready(ctx, old)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("observe %s: %w", id, err)
+		return time.Time{}, err
 	}
-	spec := specOf(old, ready)
-	if old.Consent != nil && o.Read == ref.Yes {
-		return e.takeOver(ctx, claim, old, o)
+	d := e.decide(ctx, repo, old, ready)
+	if old.Consent != nil && d.observed.Read == ref.Yes {
+		return e.takeOver(ctx, claim, old, d.observed)
 	}
-	now := e.Now()
-	next, action := deployer.Next(old, o, now)
-	next.Spec = spec
-	if ask, ok := action.(deployer.Ask); ok {
-		s := spec
-		s.Health = ask.Health
-		o.Pods = e.Clusters[spec.Cluster].Probe(ctx, s, o.Pods)
-		now = e.Now()
-		next, action = deployer.Next(old, o, now)
-		next.Spec = spec
-	}
-	if err := e.recordTarget(ctx, claim, old, next, action); err != nil {
+	changed, err := e.recordTarget(ctx, claim, old, d.next, d.action)
+	if err != nil {
 		return time.Time{}, fmt.Errorf("record %s: %w", id, err)
 	}
-	pin, ok := action.(deployer.Pin)
-	if !ok {
-		return e.nextTargetLook(next, action, now), nil
+	if d.unread != nil {
+		return time.Time{}, fmt.Errorf("observe %s: %w", id, d.unread)
 	}
-	err = e.Clusters[spec.Cluster].Pin(ctx, spec, pin)
+	pin, ok := d.action.(deployer.Pin)
+	if !ok {
+		return e.nextTargetLook(d, changed), nil
+	}
+	err = e.Clusters[old.Spec.Cluster].Pin(ctx, d.next.Spec, pin)
 	switch {
 	case err == nil:
-		return now, nil
+		return d.at, nil
 	case fault.KindOf(err) != fault.Permanent:
 		return time.Time{}, fmt.Errorf("pin %s to %s: %w", id, pin.Deployment.Image, err)
 	}
-	return e.targetRefused(ctx, claim, id, o, err)
+	return e.targetRefused(ctx, claim, id, d.observed, err)
 }
 
-// observeTarget reads the cluster and relates the releases that are ready to
-// what runs and to what is barred.
-func (e *Engine) observeTarget(ctx context.Context, repo Repository, t deployer.Target) (deployer.Observation, []deployer.Release, error) {
-	releases, err := e.Store.Releases(ctx, ref.BranchID{Repo: repo.ID, Name: t.Branch})
-	if err != nil {
-		return deployer.Observation{}, nil, err
-	}
-	var ready []deployer.Release
-	for _, r := range releases {
-		if r.Ready != nil && r.Ready.Spec.Environment == t.ID.Environment {
-			ready = append(ready, *r.Ready)
-		}
-	}
-	spec := specOf(t, ready)
-	o := e.observeCluster(ctx, repo, t, spec)
-	running := t.Running(ready)
-	for _, r := range ready {
-		if r.Position < running.Position {
-			o.Releases = append(o.Releases, deployer.Candidate{Release: r}) // behind what runs: never chosen, so not asked about
-			continue
-		}
-		c, err := e.candidate(ctx, repo, t, r, running)
-		if err != nil {
-			return o, nil, err
-		}
-		o.Releases = append(o.Releases, c)
-	}
-	return o, ready, nil
+// decision is what follows for a target from one look.
+type decision struct {
+	observed deployer.Observation
+	at       time.Time
+	next     deployer.Target
+	action   deployer.Action
+	// unread says why the cluster could not be read; what was decided stands all
+	// the same.
+	unread error
 }
 
-func (e *Engine) observeCluster(ctx context.Context, repo Repository, t deployer.Target, spec deployer.Spec) deployer.Observation {
-	cluster, ok := e.Clusters[spec.Cluster]
+// decide looks and lets the deployer decide, in as many steps as it asks for.
+// Where it looks, and later writes, is where a person agreed to: no release
+// leads anywhere else (D6).
+func (e *Engine) decide(ctx context.Context, repo Repository, old deployer.Target, ready []deployer.Release) (d decision) {
+	decide := func() {
+		d.at = e.Now()
+		d.next, d.action = deployer.Next(old, d.observed, d.at)
+	}
+	place := old.Spec
 	switch {
-	case !ok:
-		return deployer.Observation{Detail: fmt.Sprintf("the server's configuration has no cluster %q", spec.Cluster)}
-	case !slices.Contains(repo.Namespaces[spec.Cluster], spec.Namespace):
-		return deployer.Observation{Detail: fmt.Sprintf("the server's configuration does not let %s deploy to namespace %q of cluster %q", repo.ID, spec.Namespace, spec.Cluster)}
+	case old.Consent != nil:
+		place = old.Consent.Spec
+	case old.TakenOver == nil: // nothing there concerns Slipway yet
+		decide()
+		d.next.Spec = declaredBy(old, ready)
+		return d
 	}
-	o, err := cluster.Observe(ctx, spec)
-	if err != nil {
-		e.Log.Warn("observe", "target", t.ID, "error", err)
-		return deployer.Observation{Detail: err.Error(), Simulated: o.Simulated}
+	if d.observed, d.unread = e.observeCluster(ctx, repo, place); d.unread != nil {
+		d.observed = unanswered(d.observed, d.unread)
 	}
-	return o
+	d.observed.Releases = unrelated(ready)
+	decide()
+	if ask, ok := d.action.(deployer.Ask); ok {
+		place.Health = ask.Health
+		d.observed.Pods = e.Clusters[place.Cluster].Probe(ctx, place, d.observed.Pods)
+		decide()
+	}
+	if atRest(d.next) && d.observed.Read == ref.Yes && old.Consent == nil {
+		// Only the choice of the next release asks how they are related; a rollout
+		// and a way back must not wait for git.
+		d.observed.Releases = e.related(ctx, repo, old, ready)
+		decide()
+	}
+	return d
 }
 
-// candidate relates a release to what runs and to what is barred.
-func (e *Engine) candidate(ctx context.Context, repo Repository, t deployer.Target, r, running deployer.Release) (deployer.Candidate, error) {
-	c := deployer.Candidate{Release: r, BarredRead: ref.Yes}
-	if running.Merge != "" {
-		contains, err := e.Git.Contains(ctx, repo.ID, r.Merge, running.Merge)
-		if err != nil {
-			return c, fmt.Errorf("whether %s contains %s: %w", r.Version, running.Version, err)
-		}
-		c.Descends = ref.Known(contains)
-	}
-	for _, bar := range t.Barred {
-		if bar.Lifted != "" || bar.Merge == "" {
-			continue
-		}
-		brings, err := e.brings(ctx, repo, r.Merge, bar.Merge)
-		if err != nil {
-			return c, fmt.Errorf("whether %s brings %s back: %w", r.Version, bar.Version, err)
-		}
-		if brings {
-			c.Barred = bar.Version
-		}
-	}
-	return c, nil
-}
-
-// brings says whether a commit contains a barred one without its revert (D3).
-func (e *Engine) brings(ctx context.Context, repo Repository, merge, barred ref.SHA) (bool, error) {
-	contains, err := e.Git.Contains(ctx, repo.ID, merge, barred)
-	if err != nil || !contains {
-		return false, err
-	}
-	undone, err := e.Git.Undone(ctx, repo.ID, barred, merge)
-	return err == nil && !undone, err
-}
-
-// specOf is how the target is reached now: as its newest release says.
-func specOf(t deployer.Target, ready []deployer.Release) deployer.Spec {
-	if t.Consent != nil {
-		return t.Consent.Spec
-	}
+// declaredBy is where and how the newest release wants to be deployed.
+func declaredBy(t deployer.Target, ready []deployer.Release) deployer.Spec {
 	spec, newest := t.Spec, int64(0)
 	for _, r := range ready {
 		if r.Position > newest {
@@ -158,36 +114,56 @@ func specOf(t deployer.Target, ready []deployer.Release) deployer.Spec {
 	return spec
 }
 
+func atRest(t deployer.Target) bool {
+	return t.Current == nil || t.Current.Phase != deployer.PhaseRolling
+}
+
 // recordTarget stores the new state, tells of what is new, and wakes the
-// changes it concerns.
-func (e *Engine) recordTarget(ctx context.Context, claim Claim, old, next deployer.Target, action deployer.Action) error {
+// changes it concerns. It says whether the state changed.
+func (e *Engine) recordTarget(ctx context.Context, claim Claim, old, next deployer.Target, action deployer.Action) (bool, error) {
 	changed, err := differ(old, next)
 	if err != nil || !changed {
-		return err
+		return false, err
 	}
 	now := e.Now()
 	w := Write{Fence: &claim, Target: &next, Journal: targetEntries(old, next, action, now)}
 	changes, err := e.Store.Changes(ctx, Filter{Repo: next.ID.Repo, Base: next.Branch, Unfinished: true})
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, c := range changes {
 		if c.MergeSHA != "" {
 			w.Due = append(w.Due, Due{ChangeKey(c.ID), now})
 		}
 	}
-	for _, d := range next.Past { // a change that had ended healthy may be taken back
-		if d.Phase == deployer.PhaseRolledBack && !d.Release.Change.IsZero() {
+	for _, d := range leftNow(old, next) { // a change that had ended healthy may be taken back
+		if !d.Release.Change.IsZero() {
 			w.Due = append(w.Due, Due{ChangeKey(d.Release.Change), now})
 		}
 	}
 	if err := e.Store.Commit(ctx, w); err != nil {
-		return err
+		return false, err
 	}
 	for _, j := range w.Journal {
 		e.Log.Info(j.Action, "target", next.ID, "identity", j.Identity, "reason", j.Reason)
 	}
-	return nil
+	return true, nil
+}
+
+// leftNow are the past deployments that were not rolled back in the old state.
+func leftNow(old, next deployer.Target) []deployer.Deployment {
+	known := old.Past
+	if old.Current != nil {
+		known = append([]deployer.Deployment{*old.Current}, known...)
+	}
+	var out []deployer.Deployment
+	for _, d := range next.Past {
+		before := slices.IndexFunc(known, func(k deployer.Deployment) bool { return k.At.Equal(d.At) && k.Image == d.Image })
+		if d.Phase == deployer.PhaseRolledBack && (before < 0 || known[before].Phase != deployer.PhaseRolledBack) {
+			out = append(out, d)
+		}
+	}
+	return out
 }
 
 // targetRefused hands a permanent refusal back to the deployer, which decides
@@ -199,7 +175,7 @@ func (e *Engine) targetRefused(ctx context.Context, claim Claim, id ref.TargetID
 	}
 	o.Refused = cause.Error()
 	next, _ := deployer.Next(t, o, e.Now())
-	if err := e.recordTarget(ctx, claim, t, next, nil); err != nil {
+	if _, err := e.recordTarget(ctx, claim, t, next, nil); err != nil {
 		return time.Time{}, err
 	}
 	e.Log.Error("pin refused", "target", id, "error", cause)
@@ -239,14 +215,14 @@ func consented(to deployer.TakeOver, o deployer.Observation) bool {
 
 // nextTargetLook is soon while something rolls, though a watch will mostly be
 // earlier.
-func (e *Engine) nextTargetLook(t deployer.Target, action deployer.Action, now time.Time) time.Time {
-	switch {
-	case action != nil:
-		return now.Add(250 * time.Millisecond) // asked, and not answered as it should be yet
-	case t.Current != nil && t.Current.Phase == deployer.PhaseRolling:
-		return now.Add(time.Second)
+func (e *Engine) nextTargetLook(d decision, changed bool) time.Time {
+	switch rest := atRest(d.next); {
+	case rest && changed:
+		return d.at // what ended was recorded first; now the next may begin
+	case !rest && d.observed.Read != ref.Unknown:
+		return d.at.Add(time.Second)
 	default:
-		return now.Add(e.Active)
+		return d.at.Add(e.Active)
 	}
 }
 
