@@ -124,7 +124,7 @@ func scanEntry(rows *sql.Rows) (journal.Entry, error) {
 	}
 	e.At = moment(at)
 	if err := json.Unmarshal([]byte(data), &e.Data); err != nil {
-		return journal.Entry{}, fmt.Errorf("entry %d: its data cannot be read: %w", e.Seq, err)
+		return journal.Entry{}, fault.AsPermanent(fmt.Errorf("entry %d: its data cannot be read: %w", e.Seq, err))
 	}
 	return e, nil
 }
