@@ -234,7 +234,8 @@ func TestARolloutDoesNotWaitForGit(t *testing.T) {
 	w.runs(v1)
 	v2 := w.release(spec(), false)
 	w.cluster.image(v2.Pin.String(), program{slow: true})
-	w.says("0 of 1 pods are ready")
+	w.says(v2.Version + " is rolling out: 0 of 1 pods are ready")
+	w.release(spec(), false) // which git will be asked about, but not now
 	asked := w.history.questions()
 	before, _, _ := w.cluster.count()
 	w.until("more looks", func() bool { looks, _, _ := w.cluster.count(); return looks > before+1 })
