@@ -189,6 +189,7 @@ func (e *Engine) plan(ctx context.Context, repo Repository, branch string, at re
 		return change.Plan{}, fmt.Errorf("read %s: %w", where, err)
 	}
 	plan = e.Policy(repo.ID, where, data, found)
+	plan.Gate.Bot = repo.Bot
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.plans) > 1000 {

@@ -84,7 +84,7 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	w := &world{T: t, store: s, history: newHistory(), cluster: newCluster(), log: &serverLog{}}
-	w.forge = &forge{history: w.history, asked: map[ref.PullID]int{}}
+	w.forge = &forge{history: w.history, asked: map[ref.PullID]int{}, pulls: map[ref.PullID]gate.PullRequest{}}
 	w.engine = reconcile.New(reconcile.Config{
 		Store: s, Queue: s, Git: w.history, Clusters: map[string]reconcile.Cluster{"main": w.cluster},
 		Repositories: []reconcile.Repository{{
@@ -237,20 +237,49 @@ func (w *world) until(what string, yes func() bool) {
 	}
 }
 
-// forge serves the branches and files of a history. It has no pull requests
-// of its own, and counts who asks for one.
+// forge serves the branches and files of a history, and the pull requests that
+// it was told were merged. It counts who asks for one.
 type forge struct {
 	reconcile.Forge
 	history *history
 
 	mutex sync.Mutex
 	asked map[ref.PullID]int
+	pulls map[ref.PullID]gate.PullRequest
+}
+
+// merge makes the forge tell of a pull request that the bot merged.
+func (f *forge) merge(id ref.PullID, head, merge ref.SHA) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	f.pulls[id] = gate.PullRequest{
+		ID: id, Title: "feat: x", Author: "alice", Head: head, Base: "main", Open: ref.No, Merged: ref.Yes,
+		MergeSHA: merge, MergedBy: "slipway-bot", MergedAt: time.Now(), Opened: time.Now(),
+	}
+}
+
+func (f *forge) Pull(_ context.Context, id ref.PullID) (gate.PullRequest, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	p, ok := f.pulls[id]
+	if !ok {
+		return p, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
+	}
+	return p, nil
+}
+
+// Checks are those of a commit that nobody has reported on.
+func (f *forge) Checks(_ context.Context, _ ref.RepoID, sha ref.SHA) (gate.Checks, error) {
+	return gate.Checks{SHA: sha, StatusesRead: ref.Yes, JobsRead: ref.Yes}, nil
 }
 
 func (f *forge) Snapshot(_ context.Context, id ref.PullID) (gate.Snapshot, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	f.asked[id]++
+	if p, ok := f.pulls[id]; ok {
+		return gate.Snapshot{Pull: p}, nil
+	}
 	return gate.Snapshot{}, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
 }
 
