@@ -97,23 +97,28 @@ func TestUndone(t *testing.T) {
 	}
 }
 
-func TestUndoneOfFilesThatAreNotText(t *testing.T) {
+func TestUndoneOfFilesThatAreNoLines(t *testing.T) {
 	f := newForge(t)
 	b := f.create(app)
-	picture := func(s string) map[string]string {
-		return map[string]string{"p": "\x00" + s, "long": strings.Repeat(s, 200_000)}
-	}
-	one := b.commit("one", picture("1"))
-	two := b.commit("two", picture("2"), one)
-	three := b.commit("three", picture("3"), two)
-	back := b.commit("back", picture("1"), two)
-	b.branch("three", three)
-	b.branch("back", back)
 	g := f.mirrors()
-	for tip, want := range map[ref.SHA]bool{three: false, back: true} {
-		if got, err := g.Undone(deadline(t), app, two, tip); err != nil || got != want {
-			t.Errorf("got %t, %v; want %t", got, err, want)
-		}
+	for name, file := range map[string]func(s string) string{
+		"picture":       func(s string) string { return "\x00" + s },
+		"one long line": func(s string) string { return strings.Repeat("x", 200_000) + s },
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := func(s string) map[string]string { return map[string]string{"f": file(s)} }
+			one := b.commit("one", files("1"))
+			two := b.commit("two", files("2"), one)
+			three := b.commit("three", files("3"), two)
+			back := b.commit("back", files("1"), two)
+			b.branch("three", three)
+			b.branch("back", back)
+			for tip, want := range map[ref.SHA]bool{three: false, back: true} {
+				if got, err := g.Undone(deadline(t), app, two, tip); err != nil || got != want {
+					t.Errorf("got %t, %v; want %t", got, err, want)
+				}
+			}
+		})
 	}
 }
 
