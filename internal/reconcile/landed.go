@@ -103,7 +103,12 @@ func (e *Engine) newerHealthy(ctx context.Context, repo Repository, merge ref.SH
 	healthy := t.Healthy.Release
 	contains, err := e.Git.Contains(ctx, repo.ID, healthy.Merge, merge)
 	if err != nil {
-		return nil, fmt.Errorf("whether %s contains %s: %w", healthy.Version, merge.Short(), err)
+		// A commit that a rewritten branch has lost is in nothing that is known to
+		// be healthy, and must not keep the change from being looked at.
+		if e.once(ChangeKey(healthy.Change), "no relation to "+string(merge)) {
+			e.Log.Warn("relation unknown", "version", healthy.Version, "commit", merge, "error", err)
+		}
+		return nil, nil
 	}
 	if !contains {
 		return nil, nil
@@ -296,7 +301,10 @@ func (e *Engine) offer(ctx context.Context, repo Repository, c change.Change, s 
 	w := Write{Release: &r, Due: []Due{{TargetKey(a.Target), e.Now()}},
 		Journal: entries(e.Now(), "release.offered", c.ID.String(), a.Pin.String(), c.Version+" is ready for "+a.Target.String())}
 	if t.Rev == 0 || t.Branch != repo.Branch {
-		t.Branch, t.Spec = repo.Branch, s.plan.Deploy
+		t.Branch = repo.Branch
+		if t.TakenOver == nil && t.Consent == nil {
+			t.Spec = s.plan.Deploy // else the place is the one that was consented to
+		}
 		w.Target = &t
 	}
 	return e.Store.Commit(ctx, w)
