@@ -62,7 +62,7 @@ func TestGateHolds(t *testing.T) {
 			p.merged(id)
 		}},
 		{"the author's own status in the name of the check satisfies nothing", func(p *place) {
-			id := p.proposeFiles("forged", "feat: forged", map[string]string{"broken_test.go": "package main\n\nimport \"testing\"\n\nfunc TestBroken(t *testing.T) { t.Fatal(\"broken\") }\n"})
+			id := p.proposeFiles("forged", "feat: forged", map[string]string{"broken.go": "package main\n\n\n\nvar  broken = true\n"})
 			p.approve(id)
 			p.waits(id, gate.CodeCheckFailed)
 			p.posts(id, p.stage.Author, stage.Check, sdk.StatusSuccess)

@@ -22,7 +22,7 @@ import (
 // TestTheLoop takes a change from a pull request to (simulated) health with
 // nobody clicking, then a bad one back, then what follows a bad one.
 func TestTheLoop(t *testing.T) {
-	p := open(t, "loop", wish{edit: fromSeven})
+	p := open(t, "loop", wish{edit: fromSeven, tested: true})
 	good := p.ship("greet", "feat: greet people by name")
 	bad := change.Change{}
 	for _, step := range []struct {

@@ -38,6 +38,9 @@ const (
 type wish struct {
 	// edit changes the files of the project's first commit.
 	edit func(name, content string) string
+	// tested runs the project's own tests in CI. Otherwise CI asks only how its
+	// files are formatted, which spares these tests most of their time.
+	tested bool
 	// active is how often what moves is looked at without a webhook. The usual
 	// is long, so that what a webhook must bring about is seen to be missing.
 	active time.Duration
@@ -56,6 +59,23 @@ type place struct {
 
 	log *os.File
 	up  *atomic.Pointer[stage.Slipway] // the one that was started last
+}
+
+// edited changes the project's files as wished.
+func (w wish) edited(t *testing.T) func(name, content string) string {
+	const slow, quick = "go vet ./... && go test ./...", `test -z "$(gofmt -l .)"`
+	return func(name, content string) string {
+		if w.edit != nil {
+			content = w.edit(name, content)
+		}
+		if w.tested || name != ".gitea/workflows/ci.yml" {
+			return content
+		}
+		if !strings.Contains(content, slow) {
+			t.Errorf("the project's workflow does not run %q", slow)
+		}
+		return strings.Replace(content, slow, quick, 1)
+	}
 }
 
 // fromSeven has a project's versions begin where badTag is the second.
@@ -90,7 +110,7 @@ func newPlace(t *testing.T, name string, w wish) *place {
 	t.Cleanup(p.tidy)
 	ctx, cancel := context.WithTimeout(t.Context(), upLimit)
 	defer cancel()
-	if p.project, err = s.NewProject(ctx, stage.Draft{Name: name, Hook: p.relay.server.URL, Edit: w.edit}); err != nil {
+	if p.project, err = s.NewProject(ctx, stage.Draft{Name: name, Hook: p.relay.server.URL, Edit: w.edited(t)}); err != nil {
 		t.Fatal(err)
 	}
 	if w.active == 0 {

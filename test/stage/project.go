@@ -149,9 +149,23 @@ func (p *Project) hook(ctx context.Context) error {
 	return err
 }
 
-// deployment builds the first commit's image as people would before Slipway,
-// and runs it.
+// deployment runs the first commit's image, as people would before Slipway.
+// Fake nodes pull nothing, so for them there is no need to build one.
 func (p *Project) deployment(ctx context.Context) error {
+	p.Before = p.ImageRepository() + ":before"
+	if !p.stage.Simulated() {
+		if err := p.bootstrap(ctx); err != nil {
+			return err
+		}
+	}
+	if err := p.stage.run(ctx, p.Name, p.Before); err != nil {
+		return err
+	}
+	return p.Available(ctx)
+}
+
+// bootstrap builds and pushes the first commit's image.
+func (p *Project) bootstrap(ctx context.Context) error {
 	s := p.stage
 	images, err := image.New(image.Config{
 		Dir: s.path("bootstrap"), Exporter: checkout{p.work}, GoCache: s.options.BuildCache,
@@ -168,14 +182,7 @@ func (p *Project) deployment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := images.Push(ctx, b, digest); err != nil {
-		return err
-	}
-	p.Before = p.ImageRepository() + ":before"
-	if err := s.run(ctx, p.Name, p.Before); err != nil {
-		return err
-	}
-	return p.Available(ctx)
+	return images.Push(ctx, b, digest)
 }
 
 // checkout exports a working tree as it stands.
