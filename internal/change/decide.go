@@ -47,7 +47,7 @@ func (c *Change) Current() *Gate {
 func Decide(c Change, o Observation, p Plan, now time.Time) (Change, Action) {
 	c.Gates = slices.Clone(c.Gates)
 	switch {
-	case c.Outcome == OutcomeHealthy:
+	case c.Outcome == OutcomeHealthy || c.Outcome == OutcomeSimulated:
 		return recalled(c, o, now), nil
 	case c.Outcome == OutcomeClosed && c.MergeSHA == "" && (o.Pull.Open == ref.Yes || o.Pull.Merged == ref.Yes):
 		c.Outcome, c.Ended = Open, time.Time{} // reopened

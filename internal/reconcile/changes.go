@@ -39,7 +39,7 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 		old = change.New(id)
 	}
 	switch old.Outcome {
-	case change.OutcomeRolled, change.OutcomeSupersede, change.OutcomeSimulated:
+	case change.OutcomeRolled, change.OutcomeSupersede:
 		return time.Time{}, nil // nothing changes it any more
 	}
 	s, err := e.observe(ctx, repo, old)

@@ -150,16 +150,21 @@ func (e *Engine) recordTarget(ctx context.Context, claim Claim, old, next deploy
 	return true, nil
 }
 
-// leftNow are the past deployments that were not rolled back in the old state.
+// leftNow are the past deployments that were not rolled back in the old state,
+// and those whose way back has come further since.
 func leftNow(old, next deployer.Target) []deployer.Deployment {
 	known := old.Past
 	if old.Current != nil {
 		known = append([]deployer.Deployment{*old.Current}, known...)
 	}
+	back := func(d deployer.Deployment) bool {
+		c := next.Current
+		return c != nil && c.Back && c.Of == d.Release.Version && (old.Current == nil || old.Current.Phase != c.Phase)
+	}
 	var out []deployer.Deployment
 	for _, d := range next.Past {
 		before := slices.IndexFunc(known, func(k deployer.Deployment) bool { return k.At.Equal(d.At) && k.Image == d.Image })
-		if d.Phase == deployer.PhaseRolledBack && (before < 0 || known[before].Phase != deployer.PhaseRolledBack) {
+		if d.Phase == deployer.PhaseRolledBack && (back(d) || before < 0 || known[before].Phase != deployer.PhaseRolledBack) {
 			out = append(out, d)
 		}
 	}

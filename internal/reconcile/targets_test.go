@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"slipway/deployer"
+	"slipway/internal/change"
 	"slipway/internal/fault"
 	"slipway/internal/journal"
 	"slipway/internal/reconcile"
@@ -325,7 +326,27 @@ func TestARecordWakesOnlyTheChangesThatItTakesBack(t *testing.T) {
 	w.until("the end of the hold", func() bool { return w.target().Hold == nil })
 	v3 := w.release(spec(), false)
 	w.says(v3.Version)
-	if n := w.forge.questions(v2.Change); n != 1 {
+	// Once when it was left, and once when what took its place had proved itself.
+	if n := w.forge.questions(v2.Change); n != 2 {
 		t.Errorf("the change of %s was looked at %d times", v2.Version, n)
 	}
+}
+
+func TestAPersonsRollbackTakesAHealthyChangeBack(t *testing.T) {
+	w := newWorld(t)
+	w.run()
+	w.adopt()
+	w.runs(w.release(spec(), false))
+	v2 := w.release(spec(), false)
+	w.runs(v2)
+	c := change.New(v2.Change)
+	c.Base, c.Head, c.MergeSHA, c.Releasable, c.Version, c.Position, c.Outcome = "main", v2.Merge, v2.Merge, true, v2.Version, v2.Position, change.OutcomeHealthy
+	w.keep(reconcile.Write{Change: &c})
+	if err := w.engine.Rollback(t.Context(), production, w.person(), ""); err != nil {
+		t.Fatal(err)
+	}
+	w.until("the change to be rolled back", func() bool {
+		now, _, err := w.store.Change(t.Context(), v2.Change)
+		return err == nil && now.Outcome == change.OutcomeRolled
+	})
 }
