@@ -25,7 +25,7 @@ import (
 
 // What is true of the world, asked of the servers themselves and not of Slipway.
 
-// line of the branch, newest first, as the forge has it.
+// branch is the line of the base branch, newest first, as the forge has it.
 func (p *place) branch() []*sdk.Commit {
 	p.Helper()
 	var all []*sdk.Commit
