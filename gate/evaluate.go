@@ -20,7 +20,7 @@ const MinApprovals = 2
 const (
 	// A forge answers whether a change merges cleanly within a second or so
 	// after a push, and tells nobody when it has.
-	recheckMergeable = time.Second
+	recheckMergeable = 2 * time.Second
 	recheckUnknown   = 10 * time.Second
 )
 

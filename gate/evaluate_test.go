@@ -190,11 +190,11 @@ func TestRecheck(t *testing.T) {
 	}{
 		{"what merges needs no other look", func(*gate.Snapshot) {}, 0},
 		{"a missing approval comes with an event", func(s *gate.Snapshot) { s.Reviews = nil }, 0},
-		{"mergeability comes without an event, soon", func(s *gate.Snapshot) { s.Pull.Mergeable = ref.Unknown }, time.Second},
+		{"mergeability comes without an event, soon", func(s *gate.Snapshot) { s.Pull.Mergeable = ref.Unknown }, 2 * time.Second},
 		{"a failed read is read again", func(s *gate.Snapshot) { s.ReviewsRead = ref.Unknown }, 10 * time.Second},
 		{"the sooner look wins", func(s *gate.Snapshot) {
 			s.ReviewsRead, s.Pull.Mergeable = ref.Unknown, ref.Unknown
-		}, time.Second},
+		}, 2 * time.Second},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			s := ready()

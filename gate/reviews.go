@@ -48,6 +48,8 @@ func (e *evaluation) judgeReviews() {
 		switch r.State {
 		case ReviewChangesRequested:
 			e.judgeVeto(r)
+		case ReviewDismissed:
+			uncounted = append(uncounted, r.Reviewer+" (dismissed)")
 		case ReviewApproved:
 			if why := e.discount(r, wrote); why != "" {
 				uncounted = append(uncounted, why)

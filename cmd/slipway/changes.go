@@ -102,7 +102,7 @@ func explain(w io.Writer, c change.Change, now time.Time) error {
 		if g.Reason != "" {
 			fmt.Fprintf(&out, "%24s %s\n", "", board.Text(g.Reason))
 		}
-		if g.State == change.Waiting && !g.Deadline.IsZero() {
+		if g.State == change.Waiting && !g.Deadline.IsZero() && c.Outcome == change.Open {
 			late := ""
 			if g.Overdue {
 				late = ", overdue"

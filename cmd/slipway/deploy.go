@@ -142,7 +142,7 @@ func newTakeOver(from *source) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "consent")
-	cmd.Flags().StringVar(&reason, "reason", "", "why, for the journal")
+	cmd.Flags().StringVar(&reason, "reason", "consent on the command line", "why, for the journal")
 	return cmd
 }
 

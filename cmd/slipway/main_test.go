@@ -209,7 +209,7 @@ func TestReadingBesideTheStoreNeedsNoSecrets(t *testing.T) {
 		t.Errorf("it prints %q", got.out)
 	}
 	command(t, "serve", "--config", config).wants(t, 2, "the environment variable is not set", "clusters[0].kubeconfig: cannot be read")
-	command(t, "deploy", "hold", "acme/app/production", "--reason=x", "--config", config).wants(t, 2, "no server")
+	command(t, "deploy", "hold", "acme/app/production", "--reason=x", "--config", config).wants(t, 2, "--config reads a store")
 
 	data, err := os.ReadFile(config)
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -193,6 +194,10 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 
 // hook is a forge's deliveries under its secret.
 type hook struct{ secret config.Secret }
+
+func (h hook) Signed(header http.Header) bool {
+	return len(header.Get(gitea.SignatureHeader)) == 2*sha256.Size
+}
 
 func (h hook) Verify(header http.Header, body []byte) error {
 	return gitea.Verify(h.secret.Reveal(), header, body)

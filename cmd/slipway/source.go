@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"slipway/cmd/slipway/internal/board"
 	"slipway/config"
@@ -20,6 +21,7 @@ type source struct {
 	server string
 	config string
 	json   bool
+	flag   *pflag.Flag // --server, to tell it from the environment's
 }
 
 func (s *source) flags(root *cobra.Command) {
@@ -27,10 +29,14 @@ func (s *source) flags(root *cobra.Command) {
 	f.StringVar(&s.server, "server", os.Getenv("SLIPWAY_SERVER"), "address of the server; the token is taken from SLIPWAY_TOKEN (env SLIPWAY_SERVER)")
 	f.StringVar(&s.config, "config", "", "slipway.yaml of a server on this machine, to read its store without it")
 	f.BoolVar(&s.json, "json", false, "print JSON")
+	s.flag = f.Lookup("server")
 }
 
 // client is the server's, for what only a server can do.
 func (s *source) client() (*server.Client, error) {
+	if s.config != "" && !s.flag.Changed {
+		return nil, usageError{errors.New("--config reads a store; this needs the server itself: give --server ADDRESS instead")}
+	}
 	if s.server == "" {
 		return nil, usageError{errors.New("no server: give --server ADDRESS or set SLIPWAY_SERVER, and the token in SLIPWAY_TOKEN")}
 	}
@@ -43,12 +49,14 @@ func (s *source) client() (*server.Client, error) {
 
 // reader is the server, or the store beside it, read-only.
 func (s *source) reader(cmd *cobra.Command) (server.Reader, func(), error) {
-	if s.server != "" || s.config == "" {
+	switch {
+	case s.config != "" && s.flag.Changed:
+		return nil, nil, usageError{errors.New("give either --server or --config: which of the two is to be read?")}
+	case s.config == "" && s.server == "":
+		return nil, nil, usageError{errors.New("nothing to read from: give --server ADDRESS (or SLIPWAY_SERVER), or --config slipway.yaml beside the store")}
+	case s.config == "":
 		c, err := s.client()
-		if err != nil {
-			return nil, nil, usageError{errors.New("nothing to read from: give --server ADDRESS (or SLIPWAY_SERVER), or --config slipway.yaml beside the store")}
-		}
-		return c, func() {}, nil
+		return c, func() {}, err
 	}
 	conf, err := faultless(s.config, config.LoadStore)
 	if err != nil {

@@ -77,6 +77,7 @@ func decide(c *Change, o Observation, p Plan, now time.Time) Action {
 	if o.Pull.Open == ref.No {
 		c.Outcome = OutcomeClosed
 		c.Intent = nil
+		c.Gate(Merged).wait(Evidence{}, "closed without a merge")
 		return nil
 	}
 	return judge(c, o, p, now)

@@ -21,7 +21,9 @@ func deployed(c *Change, o Observation, now time.Time) Action {
 			return nil
 		}
 		reason := o.TargetReason
+		c.Gate(Rollout).Owner = "operator" // a hold, a bar, a rival: somebody has to act
 		if reason == "" {
+			c.Gate(Rollout).Owner = ownerOf(Rollout)
 			reason = "waiting for the target"
 		}
 		c.Gate(Rollout).wait(Evidence{Image: c.Pin.String()}, reason)

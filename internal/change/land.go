@@ -71,6 +71,9 @@ func merged(c *Change, o Observation, p Plan, now time.Time) {
 		if c.MergedAt.IsZero() {
 			c.MergedAt = now
 		}
+		if judged && c.MergedAt.Before(c.Intent.At) {
+			c.MergedAt = c.Intent.At // a forge that counts whole seconds
+		}
 		c.Unjudged = !judged
 		c.Verdict, c.Refusal = nil, nil
 	}
@@ -164,7 +167,7 @@ func imaged(c *Change, o Observation, now time.Time) (Action, bool) {
 	e := Evidence{MergeSHA: c.MergeSHA, Version: c.Version, Tag: c.Tag, Digest: o.Image.Built, Release: o.Page.URL}
 	switch {
 	case o.Tag.Exists == ref.Unknown:
-		g.wait(e, "whether the tag exists could not be read")
+		g.wait(e, "about to be tagged")
 		return nil, false
 	case o.Tag.Exists == ref.No:
 		g.wait(e, "being tagged")
@@ -177,13 +180,13 @@ func imaged(c *Change, o Observation, now time.Time) (Action, bool) {
 		g.wait(e, "the release page is being made")
 		return PublishRelease{Tag: c.Tag}, false
 	case o.Page.Exists == ref.Unknown:
-		g.wait(e, "whether the release page exists could not be read")
+		g.wait(e, "about to get its release page")
 		return nil, false
 	case o.Image.Built == "":
 		g.wait(e, "being built")
 		return BuildImage{Tag: c.Tag, Commit: c.MergeSHA}, false
 	case o.Image.Exists == ref.Unknown:
-		g.wait(e, "what the registry holds could not be read")
+		g.wait(e, "about to be pushed")
 		return nil, false
 	case o.Image.Exists == ref.No:
 		g.wait(e, "being pushed")

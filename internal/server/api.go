@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -127,8 +128,16 @@ func (s *Server) order(verb string, do func(context.Context, ref.TargetID, recon
 		var o Order
 		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 		d.DisallowUnknownFields()
-		if err := d.Decode(&o); err != nil && err != io.EOF {
-			refuse(w, http.StatusBadRequest, "the order could not be read: "+err.Error())
+		if err := d.Decode(&o); err != nil {
+			refuse(w, http.StatusBadRequest, "the order could not be read: "+plainly(err))
+			return
+		}
+		if d.More() {
+			refuse(w, http.StatusBadRequest, "the order could not be read: want one JSON object, and there is more")
+			return
+		}
+		if strings.TrimSpace(o.Reason) == "" {
+			refuse(w, http.StatusBadRequest, "the order wants a reason: the journal keeps why")
 			return
 		}
 		if err := do(r.Context(), id, reconcile.Person{Name: who.Name, Reason: o.Reason}, o); err != nil {
@@ -241,6 +250,20 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	s.Log.Error("request", "path", r.URL.Path, "error", err)
 	refuse(w, http.StatusServiceUnavailable, err.Error())
+}
+
+// plainly says what is wrong with a body in terms of the body.
+func plainly(err error) string {
+	var wrong *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field != "":
+		return fmt.Sprintf("%s cannot be a %s", wrong.Field, wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Sprintf("want an object, not a %s", wrong.Value)
+	case errors.Is(err, io.EOF):
+		return "it is empty"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 func targetOf(r *http.Request) (ref.TargetID, error) {

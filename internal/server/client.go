@@ -156,8 +156,13 @@ func refusal(code int, data []byte, noToken bool) error {
 	if json.Unmarshal(data, &body) == nil && body.Error != "" {
 		text = body.Error
 	}
-	if code == http.StatusUnauthorized && noToken {
+	switch {
+	case code == http.StatusUnauthorized && noToken:
 		text = "the server wants a token: set SLIPWAY_TOKEN"
+	case code == http.StatusUnauthorized:
+		text = "the server does not know the token in SLIPWAY_TOKEN"
+	case body.Error == "" && code == http.StatusNotFound:
+		text = fmt.Sprintf("it answers with %d, but not as slipway does: is the address right? %s", code, text)
 	}
 	return &statusError{code, text}
 }

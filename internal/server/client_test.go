@@ -101,7 +101,7 @@ func TestAClientOrders(t *testing.T) {
 		{"what a role may not is said", readerSecret, "hold", production, `"board"`},
 		{"what the engine refuses is said", operatorSecret, "rollback", production, "roll back acme/app/production"},
 		{"what is not there is said", operatorSecret, "hold", ref.TargetID{Repo: app, Environment: "staging"}, "no target"},
-		{"a wrong token is said", "guess", "hold", production, "valid token"},
+		{"a wrong token is said", "guess", "hold", production, "does not know the token"},
 		{"no token is said, with its mend", "", "hold", production, "SLIPWAY_TOKEN"},
 	} {
 		t.Run(c.rule, func(t *testing.T) {

@@ -42,6 +42,9 @@ type Config struct {
 
 // Hook verifies and reads the deliveries of one forge.
 type Hook interface {
+	// Signed says whether a delivery carries a signature at all; without one its
+	// body is not read.
+	Signed(header http.Header) bool
 	// Verify checks the signature over the raw body; it parses nothing.
 	Verify(header http.Header, body []byte) error
 	// Hint reads what a delivery speaks of; ok is false for events that say
@@ -75,11 +78,13 @@ type Reader interface {
 type Server struct {
 	Config
 	mux *http.ServeMux
+	// reading bounds how many bodies of deliveries are in memory.
+	reading chan struct{}
 }
 
 // New wires the routes.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux()}
+	s := &Server{Config: c, mux: http.NewServeMux(), reading: make(chan struct{}, hooksAtOnce)}
 	s.mux.HandleFunc("POST /hooks/{forge}", s.hook)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})

@@ -66,7 +66,7 @@ func TestWhoCannotAskDoesNotCryTampering(t *testing.T) {
 		close  bool
 		says   string
 	}{
-		{"a wrong token", w.client("guess"), false, "a valid token is needed"},
+		{"a wrong token", w.client("guess"), false, "does not know the token"},
 		{"no token", w.client(""), false, "SLIPWAY_TOKEN"},
 		{"a store that was closed", closed, true, "closed"},
 	} {

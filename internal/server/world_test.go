@@ -75,6 +75,8 @@ func (e *engine) TakeOver(_ context.Context, id ref.TargetID, _ reconcile.Person
 // hook is a forge's deliveries under the tests' secret.
 type hook struct{}
 
+func (hook) Signed(header http.Header) bool { return header.Get(gitea.SignatureHeader) != "" }
+
 func (hook) Verify(header http.Header, body []byte) error {
 	return gitea.Verify(hookSecret, header, body)
 }

@@ -29,7 +29,7 @@ type unsettled struct {
 }
 
 const (
-	settleAfter = 10 * time.Second
+	settleAfter = 30 * time.Second
 	settleLimit = 10000 // pull requests remembered
 )
 

@@ -174,7 +174,7 @@ func (b *Board) waits(c change.Change) []string {
 	if r := c.Revert; r != nil {
 		switch {
 		case !r.Pull.IsZero():
-			add(b.styles.other, "revert: "+r.Pull.String()+" ("+r.State+")")
+			add(b.styles.other, "revert: "+r.Pull.String())
 		case r.State == change.RevertImpossible:
 			add(b.styles.bad, "no revert: "+r.Reason)
 		}

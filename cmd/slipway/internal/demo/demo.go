@@ -85,7 +85,10 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 	if err != nil {
 		return Report{}, err
 	}
-	dir, err := os.MkdirTemp("", "slipway-demo-")
+	if err := sweep(os.TempDir()); err != nil {
+		return Report{}, err
+	}
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", folder, os.Getpid()))
 	if err != nil {
 		return Report{}, err
 	}
@@ -94,6 +97,9 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		// What was started goes, whatever happened, and also after Ctrl-C.
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
+		if ctx.Err() != nil {
+			fmt.Fprintln(o.Screen, "\nCleaning up …")
+		}
 		err = errors.Join(err, d.end(end), os.RemoveAll(dir))
 	}()
 	if err := d.begin(ctx, dir, level); err != nil {
@@ -107,8 +113,11 @@ func Run(ctx context.Context, o Options) (report Report, err error) {
 		if err := d.invite(dir); err != nil {
 			return report, err
 		}
-		<-ctx.Done()
-		fmt.Fprintln(o.Screen, "\nCleaning up …")
+		select {
+		case <-ctx.Done():
+		case <-d.slipway.Done():
+			return report, d.interrupted(ctx, fmt.Errorf("the server that the demo ran is gone: %w", d.slipway.Ended()))
+		}
 	}
 	if len(report.Faults) > 0 {
 		return report, fmt.Errorf("not everything came out as it should:\n  %s", strings.Join(report.Faults, "\n  "))
@@ -254,6 +263,10 @@ func (d *demo) invite(dir string) error {
 			return err
 		}
 	}
+	first := ""
+	if d.Scenario != "ship" {
+		first = "First approve the revert as bob and carol: until it is merged, nothing newer is\ndeployed, for it would bring the bad commit back.\n"
+	}
 	_, err = fmt.Fprintf(d.Screen, `
 Everything stays up until Ctrl-C.
 
@@ -267,8 +280,8 @@ Everything stays up until Ctrl-C.
               slipway journal list
   its log     %s
 
-Open a pull request as alice, approve it as bob and carol, and watch.
-`, d.stage.Forge.URL(), d.project.ID(), dir, dir, d.project.ID(), d.log.Name())
+%sOpen a pull request as alice, approve it as bob and carol, and watch.
+`, d.stage.Forge.URL(), d.project.ID(), dir, dir, d.project.ID(), d.log.Name(), first)
 	return err
 }
 

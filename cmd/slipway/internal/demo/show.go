@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/lipgloss"
+
 	"slipway/cmd/slipway/internal/board"
 	"slipway/internal/change"
 	"slipway/internal/ref"
@@ -16,6 +18,7 @@ import (
 type show struct {
 	w     io.Writer
 	live  bool
+	width int
 	board *board.Board
 	read  func() ([]change.Change, error)
 	lines int // of the board as drawn last
@@ -24,7 +27,7 @@ type show struct {
 }
 
 func newShow(w io.Writer, live bool, width int, read func() ([]change.Change, error)) *show {
-	return &show{w: w, live: live, board: board.New(w, width), read: read, past: map[ref.PullID]bool{}, told: map[string]bool{}}
+	return &show{w: w, live: live, width: max(width, 1), board: board.New(w, width), read: read, past: map[ref.PullID]bool{}, told: map[string]bool{}}
 }
 
 func (s *show) say(text string) {
@@ -54,11 +57,15 @@ func (s *show) draw() ([]change.Change, error) {
 			fresh = append(fresh, c)
 		}
 	}
-	text := s.board.Changes(fresh, now) + "\n" + s.board.Legend()
+	body := s.board.Changes(fresh, now) + "\n" + s.board.Legend()
+	text := body
 	if s.lines > 0 {
-		text = fmt.Sprintf("\x1b[%dA\x1b[J", s.lines) + text
+		text = fmt.Sprintf("\x1b[%dA\x1b[J", s.lines) + body
 	}
-	s.lines = strings.Count(text, "\n")
+	s.lines = 0
+	for line := range strings.Lines(body) {
+		s.lines += max(1, (lipgloss.Width(strings.TrimSuffix(line, "\n"))+s.width-1)/s.width) // a long line takes several rows
+	}
 	_, err = io.WriteString(s.w, text)
 	return changes, err
 }
