@@ -157,7 +157,7 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 	for _, c := range conf.Clusters {
 		cluster, err := kube.New(kube.Config{Name: c.Name, Kubeconfig: c.Kubeconfig, InCluster: c.InCluster, Simulated: c.Simulated, Log: log})
 		if err != nil {
-			return nil, fmt.Errorf("cluster %s: %w", c.Name, err)
+			return nil, usageError{fmt.Errorf("clusters in the configuration: %w", err)}
 		}
 		w.clusters[c.Name], clusters[c.Name] = cluster, cluster
 	}
