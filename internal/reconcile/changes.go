@@ -261,8 +261,7 @@ func differ(a, b any) (bool, error) {
 	return !bytes.Equal(x, y), nil
 }
 
-// tellChange counts and logs what is new in a record: for now the log is how
-// people are told.
+// tellChange counts what is new in a record, and logs it for people.
 func (e *Engine) tellChange(old, next change.Change) {
 	for i, g := range next.Gates {
 		if i >= len(old.Gates) || old.Gates[i].State != g.State {
@@ -318,8 +317,8 @@ func (e *Engine) nextLook(c change.Change, v gate.Verdict, now time.Time) time.T
 		wait = e.Active
 	}
 	next := now.Add(wait)
-	if !v.Recheck.IsZero() && v.Recheck.Before(next) {
-		next = v.Recheck
+	if again := e.recheck(ChangeKey(c.ID), v, now); !again.IsZero() && again.Before(next) {
+		next = again
 	}
 	if r := c.Refusal; r != nil && r.Until.After(now) && r.Until.Before(next) {
 		next = r.Until
@@ -328,6 +327,25 @@ func (e *Engine) nextLook(c change.Change, v gate.Verdict, now time.Time) time.T
 		next = g.Deadline.Add(time.Millisecond)
 	}
 	return next
+}
+
+// firstRecheck is how soon a verdict that time alone may change is looked at
+// again.
+const firstRecheck = 300 * time.Millisecond
+
+// recheck is when to look again at a verdict that time alone may change: soon
+// at first, for most forges have their answer within a second, and ever more
+// seldom, up to four times what the verdict asks for.
+func (e *Engine) recheck(k Key, v gate.Verdict, now time.Time) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v.Recheck.IsZero() {
+		delete(e.rechecks, k)
+		return time.Time{}
+	}
+	n := e.rechecks[k]
+	e.rechecks[k] = min(n+1, 16)
+	return now.Add(min(firstRecheck<<n, 4*v.Recheck.Sub(now)))
 }
 
 func moving(v gate.Verdict) bool {

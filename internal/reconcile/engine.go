@@ -82,7 +82,9 @@ type Engine struct {
 	mu     sync.Mutex
 	briefs map[ref.PullID]string   // fingerprints of the open pull requests
 	plans  map[planKey]change.Plan // policies by commit
-	said   map[Key]map[string]bool // what was told about a key, to tell it once
+	// rechecks counts the looks in a row at a verdict that time may change.
+	rechecks map[Key]int
+	said     map[Key]map[string]bool // what was told about a key, to tell it once
 }
 
 type planKey struct {
@@ -93,7 +95,7 @@ type planKey struct {
 // New returns an engine; Run starts it.
 func New(c Config) *Engine {
 	e := &Engine{Config: c, repos: map[ref.RepoID]Repository{}, briefs: map[ref.PullID]string{},
-		plans: map[planKey]change.Plan{}, said: map[Key]map[string]bool{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4)))}
+		plans: map[planKey]change.Plan{}, said: map[Key]map[string]bool{}, rechecks: map[Key]int{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4)))}
 	for _, r := range c.Repositories {
 		e.repos[r.ID] = r
 	}
