@@ -21,7 +21,8 @@ type Observation struct {
 	Owner string
 	// Owned says whether that is Slipway.
 	Owned ref.Fact
-	// UID and ResourceVersion are the preconditions of a write.
+	// UID and ResourceVersion are the preconditions of a write. What the version
+	// is made of is the adapter's own affair; it comes back to it in Pin.
 	UID             string
 	ResourceVersion string
 	Rollout         Rollout
