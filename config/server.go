@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway/gate"
 	"slipway/internal/change"
 	"slipway/internal/ref"
 )
@@ -137,7 +138,10 @@ func (s Server) Bind(r Repository, p change.Plan) change.Plan {
 		return faulty(p, []Fault{{File: PolicyFile, Message: fmt.Sprintf("the server has no forge %q for %s", r.Forge, r.Repo)}})
 	}
 	p.Gate.Bot = forge.Login
-	p.Gate.People = slices.Clone(s.People)
+	p.Gate.Principals = map[string]gate.Principal{}
+	for _, login := range s.People {
+		p.Gate.Principals[strings.ToLower(login)] = gate.Principal{Kind: gate.KindPerson}
+	}
 	if d := p.Deploy; len(p.Faults) == 0 && !slices.Contains(r.Namespaces[d.Cluster], d.Namespace) {
 		message := fmt.Sprintf("deploy: %s may not deploy to namespace %s of cluster %s%s", r.Repo, d.Namespace, d.Cluster, granted(r))
 		return faulty(p, []Fault{{File: PolicyFile, Message: message}})

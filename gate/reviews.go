@@ -96,7 +96,10 @@ func (e *evaluation) countApprovals(uncounted []string) {
 // such a change could have redefined the very checks that judge it.
 func (e *evaluation) askPerson(wrote map[string]bool) {
 	var people []string
-	for _, p := range e.policy.People {
+	for p, who := range e.policy.Principals {
+		if who.Kind != KindPerson {
+			continue
+		}
 		if slices.ContainsFunc(e.verdict.Approvals, func(a Approval) bool { return login(a.Login) == login(p) }) {
 			return
 		}

@@ -29,6 +29,82 @@ type Snapshot struct {
 	// bring to the base. A broken one would stop everything after it, its own
 	// mend included.
 	HeadPolicyFaults []string
+	// Files are all changed files.
+	Files     []File
+	FilesRead ref.Fact
+	// Owned are the CODEOWNERS rules that own a changed file. OwnedRead is No
+	// when the base has no such file, Unknown when it was not asked for.
+	Owned     []Ownership
+	OwnedRead ref.Fact
+	// OwnersFaults are what is wrong with the CODEOWNERS file.
+	OwnersFaults []string
+	// Teams are the members of every team that the policy or CODEOWNERS names,
+	// by OWNER/TEAM in lower case. One that is not there is unknown.
+	Teams map[string][]string
+	// Approvers are those who could approve now, in the forge's eyes; they serve
+	// explanations, and decide nothing.
+	Approvers     []string
+	ApproversRead ref.Fact
+	// Pusher is who pushed the head; PusherRead is Unknown when the forge does
+	// not tell.
+	Pusher     string
+	PusherRead ref.Fact
+	// UpToDate says whether the head contains the tip of its base.
+	UpToDate ref.Fact
+	// Retargeted is when the base branch was changed last; zero: never.
+	Retargeted time.Time
+	// Holds are those that people set by command and nobody lifted.
+	Holds []Hold
+	// Asked is the request to merge, nil for none.
+	Asked *Asked
+	// Emergency is the waiver, nil for none.
+	Emergency *Emergency
+	// Frozen says why nothing merges to the base until somebody lifts that; ""
+	// when nothing is wrong. FrozenRead is Unknown when that was not read.
+	Frozen     string
+	FrozenRead ref.Fact
+}
+
+// File is one changed file. A rename has both paths.
+type File struct {
+	Path     string
+	Previous string
+	Added    int
+	Deleted  int
+}
+
+// Ownership is one rule of CODEOWNERS with the changed files that it owns:
+// those for which it is the rule that counts.
+type Ownership struct {
+	Pattern string
+	Line    int // in the file, from 1
+	Paths   []string
+	// Owners are logins and teams (OWNER/TEAM), without the @. Unmapped are the
+	// e-mail addresses that belong to nobody known.
+	Owners   []string
+	Unmapped []string
+}
+
+// Hold is one that somebody set by command.
+type Hold struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// Asked is a request to merge one head once it is ready.
+type Asked struct {
+	By   string    `json:"by"`
+	Head ref.SHA   `json:"head"`
+	At   time.Time `json:"at"`
+}
+
+// Emergency is a waiver on one head, by somebody named, with a reason.
+type Emergency struct {
+	By     string    `json:"by"`
+	Reason string    `json:"reason"`
+	Head   ref.SHA   `json:"head"`
+	At     time.Time `json:"at"`
 }
 
 // PullRequest is the forge's own record of it.
@@ -62,6 +138,7 @@ type Commit struct {
 	AuthorEmail    string
 	Committer      string
 	CommitterEmail string
+	Parents        int // how many; 0 when not known
 	// CoAuthors are the Co-authored-by trailers.
 	CoAuthors []CoAuthor
 }

@@ -34,6 +34,57 @@ type Verdict struct {
 	Checks []CheckResult
 	// Recheck is when time alone may change the verdict; zero: never.
 	Recheck time.Time
+	// Requirements are all that the policy asks of this pull request, met or
+	// not, in a fixed order: those of the forge, the policy, checks, approvals,
+	// demands, owners, conditions, freezes.
+	Requirements []Requirement
+	// Acts are the smallest set that would make it merge, as far as anybody can
+	// act; there are none for Merge.
+	Acts []Act
+	// Waived says that an emergency waived something that was not met.
+	Waived bool
+}
+
+// Progress is how a requirement stands. The zero value is unmet.
+type Progress string
+
+// How a requirement may stand.
+const (
+	Unmet     Progress = ""         // waits for something
+	Met       Progress = "met"      // holds
+	Violated  Progress = "violated" // somebody must change something
+	Unread    Progress = "unknown"  // a fact is missing
+	Waived    Progress = "waived"   // an emergency waived it
+	NotNeeded Progress = "optional" // shown, and keeps nothing from merging
+)
+
+// Requirement is one thing that the policy asks for.
+type Requirement struct {
+	// Key is stable while the policy is: "check:ci / test (pull_request)",
+	// "approvals", "demand:security", "owners:/docs/ @acme/writers",
+	// "freeze:weekend", "condition:small", "hold", "draft", "base", …
+	Key string `json:"key"`
+	// Title is what is asked for, in a few words.
+	Title string `json:"title"`
+	// State is how it stands.
+	State Progress `json:"state"`
+	// Says is where it stands, in a sentence: that of its reason if there is one.
+	Says string `json:"says,omitempty"`
+	// Who can act on it: logins, or roles.
+	Who []string `json:"who,omitempty"`
+	// Since is when it began to wait; the shell fills it in from its record.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Act is something that somebody can do.
+type Act struct {
+	// Do is an imperative sentence: "approve a1b2c3d4e5f6".
+	Do string `json:"do"`
+	// Who could do it: logins, or roles. Count of them must.
+	Who   []string `json:"who"`
+	Count int      `json:"count"`
+	// For are the keys of the requirements that it meets.
+	For []string `json:"for"`
 }
 
 // Code is a stable name for one kind of reason.
@@ -55,6 +106,14 @@ const (
 	CodeCheckForeign     Code = "check_wrong_source" // green, but from somebody else
 	CodeCheckPending     Code = "check_pending"      // a required check is running
 	CodeUnknown          Code = "unknown"            // a fact could not be read
+	CodeOwners           Code = "owners"             // an owner of changed files must approve
+	CodeDemand           Code = "demand"             // named approvers must approve
+	CodeFreeze           Code = "freeze"             // a freeze window is open
+	CodeFrozen           Code = "frozen"             // the branch was frozen after a bad landing
+	CodeCondition        Code = "condition"          // a condition of the policy does not hold
+	CodeOutdated         Code = "outdated"           // its base has moved on
+	CodeNotLinear        Code = "not_linear"         // it holds a merge commit
+	CodeNotAsked         Code = "not_asked"          // nobody asked for the merge of this head
 )
 
 // Reason is one thing that keeps the change from merging.

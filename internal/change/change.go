@@ -73,6 +73,11 @@ type Change struct {
 	MergeSHA ref.SHA   `json:"merge_sha,omitempty"`
 	MergedBy string    `json:"merged_by,omitempty"`
 	MergedAt time.Time `json:"merged_at,omitzero"`
+	// Landed is the check of what landed, nil before it was made. Only a judged
+	// merge has one.
+	Landed *Landed `json:"landed,omitempty"`
+	// Receipt is the signed receipt of the merge, nil before it is there.
+	Receipt *Receipt `json:"receipt,omitempty"`
 	// Unjudged says it was merged by somebody else, on no verdict of ours.
 	Unjudged bool `json:"unjudged,omitempty"`
 	// Releasable says that the merge is to get a version: it was judged, or the
@@ -91,11 +96,35 @@ type Change struct {
 	Revert   *Revert  `json:"revert,omitempty"`
 	Posted   Posted   `json:"posted,omitzero"`   // the commit status posted last
 	Verdict  []Reason `json:"verdict,omitempty"` // why it is not merged yet
+	// Snapshot is the hash of the snapshot judged last.
+	Snapshot string `json:"snapshot,omitempty"`
+	// Requirements are all that the policy asks of the head, with the time since
+	// which each waits, and Acts the smallest set of acts that would merge it.
+	Requirements []gate.Requirement `json:"requirements,omitempty"`
+	Acts         []gate.Act         `json:"acts,omitempty"`
+	// Holds, Asked and Emergency are what people said by command.
+	Holds     []gate.Hold     `json:"holds,omitempty"`
+	Asked     *gate.Asked     `json:"asked,omitempty"`
+	Emergency *gate.Emergency `json:"emergency,omitempty"`
+	// Talk is the state of the conversation on the pull request.
+	Talk Talk `json:"talk,omitzero"`
 	// Refusal is the action that was refused for good, and is not tried again
 	// before its time; nil when nothing is.
 	Refusal *Refusal  `json:"refusal,omitempty"`
 	Opened  time.Time `json:"opened"`
 	Ended   time.Time `json:"ended,omitzero"`
+}
+
+// Talk is what Slipway remembers of the conversation on a pull request.
+type Talk struct {
+	// Heard is the highest comment id that was looked through for commands.
+	Heard int64 `json:"heard,omitempty"`
+	// Sticky is the id of the one comment that explains, 0 before it is there,
+	// and Said the SHA-256 of its text.
+	Sticky int64  `json:"sticky,omitempty"`
+	Said   string `json:"said,omitempty"`
+	// SaidAt is when it was written last.
+	SaidAt time.Time `json:"said_at,omitzero"`
 }
 
 // Reason is one reason of the latest verdict, for people.

@@ -76,6 +76,19 @@ type RevertFact struct {
 	Impossible string
 }
 
+// Landed is how what landed compares with what was judged.
+type Landed struct {
+	// Equal says whether the landed tree is the merge of Parent and the head.
+	Equal ref.Fact `json:"equal"`
+	// Parent is the commit that the merge landed on.
+	Parent ref.SHA `json:"parent"`
+	// Tree landed; Want is what the merge computed anew comes to.
+	Tree ref.SHA `json:"tree"`
+	Want ref.SHA `json:"want"`
+	// Why says why it is not equal or cannot be told.
+	Why string `json:"why,omitempty"`
+}
+
 // Action is what to do next; nil is nothing but waiting.
 type Action interface{ isAction() }
 
@@ -90,6 +103,12 @@ type Merge struct {
 	Method string
 	// Approvals are the reviews that count now.
 	Approvals []int64
+}
+
+// VerifyLanding compares what landed with what was judged, and keeps the
+// receipt; what is not equal freezes the branch.
+type VerifyLanding struct {
+	Merge, Head ref.SHA
 }
 
 // ReserveVersion wants the branch's worker to give this merge its version.
@@ -132,6 +151,7 @@ type OpenRevert struct {
 
 func (PostStatus) isAction()     {}
 func (Merge) isAction()          {}
+func (VerifyLanding) isAction()  {}
 func (ReserveVersion) isAction() {}
 func (CreateTag) isAction()      {}
 func (PublishRelease) isAction() {}

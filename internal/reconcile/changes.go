@@ -98,10 +98,11 @@ func (e *Engine) observe(ctx context.Context, repo Repository, c change.Change) 
 			return nil, err
 		}
 	}
-	snapshot, err := repo.Forge.Snapshot(ctx, c.ID)
+	look, err := repo.Forge.Look(ctx, c.ID, Want{Fresh: true})
 	if err != nil {
 		return nil, err
 	}
+	snapshot := look.Snapshot
 	p := snapshot.Pull
 	elsewhere := p.Base != repo.Branch
 	if p.Merged == ref.Yes {

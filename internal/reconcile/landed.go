@@ -319,7 +319,8 @@ func (e *Engine) openRevert(ctx context.Context, repo Repository, c change.Chang
 			return err
 		}
 		e.Log.Error("rolled back", "change", c.ID, "version", c.Version, "no_revert", err)
-		return repo.Forge.Comment(ctx, c.ID, rolledBack(c)+" Git cannot revert it by itself, so somebody has to: "+codeSpan(err.Error()))
+		_, err := repo.Forge.Comment(ctx, c.ID, rolledBack(c)+" Git cannot revert it by itself, so somebody has to: "+codeSpan(err.Error()))
+		return err
 	}
 	if err != nil {
 		return err
@@ -329,7 +330,8 @@ func (e *Engine) openRevert(ctx context.Context, repo Repository, c change.Chang
 		return err
 	}
 	e.Log.Error("rolled back", "change", c.ID, "version", c.Version, "revert", id, "people", c.Author)
-	return repo.Forge.Comment(ctx, c.ID, fmt.Sprintf("%s The revert is #%d.", rolledBack(c), id.Number))
+	_, err = repo.Forge.Comment(ctx, c.ID, fmt.Sprintf("%s The revert is #%d.", rolledBack(c), id.Number))
+	return err
 }
 
 // cannotRevert records that git cannot undo the commit by itself: a person has

@@ -22,6 +22,7 @@ import (
 type Forge interface {
 	Pulls
 	Contents
+	Talker
 	Merger
 	Releaser
 	Reverter
@@ -31,13 +32,70 @@ type Forge interface {
 type Pulls interface {
 	// OpenPulls lists the open pull requests, briefly.
 	OpenPulls(ctx context.Context, repo ref.RepoID) ([]Brief, error)
-	// Snapshot reads everything the gate judges, in one look. Each review's
-	// ObservedHead is left empty.
-	Snapshot(ctx context.Context, id ref.PullID) (gate.Snapshot, error)
+	// Look reads what the gate judges, and what was said, in one look.
+	Look(ctx context.Context, id ref.PullID, want Want) (Look, error)
 	// Pull reads the pull request alone.
 	Pull(ctx context.Context, id ref.PullID) (gate.PullRequest, error)
 	// Checks reads all statuses and workflow jobs of one commit.
 	Checks(ctx context.Context, repo ref.RepoID, sha ref.SHA) (gate.Checks, error)
+}
+
+// Want says what of a look is asked for.
+type Want struct {
+	// Fresh forbids facts that are remembered from an earlier look and could
+	// have changed since. Without it a forge may answer with what it read at the
+	// same head a short while ago; nothing is merged on that.
+	Fresh bool
+	// Teams (OWNER/TEAM) are those whose members are wanted.
+	Teams []string
+	// Approvers asks who could approve.
+	Approvers bool
+	// Workflows are the paths of the workflow files whose jobs matter; runs of
+	// others need not be read. Empty: all.
+	Workflows []string
+}
+
+// Look is what one look at a pull request brings home. Of the snapshot, each
+// review's ObservedHead, the policy faults, Owned, Holds, Asked, Emergency and
+// Frozen are left empty: the forge does not know them.
+type Look struct {
+	Snapshot gate.Snapshot
+	// Comments are those of people and of Slipway itself, oldest first.
+	Comments     []Comment
+	CommentsRead ref.Fact
+	// Remembered says that some fact is one that could have changed since it was
+	// read, and was not read again.
+	Remembered bool
+}
+
+// Comment is something said on a pull request.
+type Comment struct {
+	ID     int64
+	Author string // login
+	Body   string
+	At     time.Time
+	Edited time.Time // of the last change; At when there was none
+}
+
+// Reaction is how a command is answered before words.
+type Reaction string
+
+// The reactions.
+const (
+	ReactionDone    Reaction = "+1"
+	ReactionRefused Reaction = "-1"
+	ReactionUnclear Reaction = "confused"
+)
+
+// Talker says things on pull requests.
+type Talker interface {
+	// Comment says something new and gives its id.
+	Comment(ctx context.Context, id ref.PullID, text string) (int64, error)
+	// EditComment replaces the text of a comment of Slipway's own. One that is
+	// gone is fault.Changed.
+	EditComment(ctx context.Context, id ref.PullID, comment int64, text string) error
+	// React answers a comment. To react twice in the same way is no error.
+	React(ctx context.Context, id ref.PullID, comment int64, r Reaction) error
 }
 
 // Contents reads branches and files.
@@ -75,8 +133,6 @@ type Reverter interface {
 	// FindPull looks for a pull request from branch to base made by Slipway.
 	FindPull(ctx context.Context, repo ref.RepoID, branch, base string) (change.RevertFact, error)
 	OpenPull(ctx context.Context, repo ref.RepoID, branch, base, title, body string) (ref.PullID, error)
-	// Comment says something on a pull request, to its people.
-	Comment(ctx context.Context, id ref.PullID, text string) error
 }
 
 // Brief is a pull request as a list shows it. Fingerprint changes when
@@ -120,6 +176,20 @@ type Git interface {
 	// the branch does not exist yet. A conflict, or nothing left to undo, is
 	// ErrNotRevertible.
 	Revert(ctx context.Context, base ref.BranchID, commit ref.SHA, branch, message string) error
+	// Landed compares what landed with the merge of its parent and the judged
+	// head, computed anew.
+	Landed(ctx context.Context, repo ref.RepoID, l Landing) (change.Landed, error)
+	// Note attaches a text to a commit, under refs/notes/slipway, and pushes it.
+	// The same text there already is success; another one is fault.Permanent.
+	Note(ctx context.Context, repo ref.RepoID, commit ref.SHA, text string) error
+}
+
+// Landing is a merge that is to be checked.
+type Landing struct {
+	Merge   ref.SHA // the commit on the base
+	Head    ref.SHA // that was judged
+	Method  string  // squash, merge, rebase
+	Commits int     // how many commits a rebase put on the base; else 1
 }
 
 // ErrNotRevertible says that git cannot undo a commit by itself, now or later.
@@ -194,6 +264,10 @@ type Store interface {
 	Cursor(ctx context.Context, b ref.BranchID) (ref.SHA, error)
 	// Reviews maps the reviews of a pull request to the head observed with each.
 	Reviews(ctx context.Context, id ref.PullID) (map[int64]ref.SHA, error)
+	// Snapshot is a kept snapshot by its hash; found is false when there is none.
+	Snapshot(ctx context.Context, hash string) (body []byte, found bool, err error)
+	// Freeze says why nothing merges to a branch; nil when it is not frozen.
+	Freeze(ctx context.Context, b ref.BranchID) (*BranchFreeze, error)
 	// Head is the journal's last sequence number and hash.
 	Head(ctx context.Context) (seq int64, hash string, err error)
 	// Commit carries out the whole write in one transaction, or nothing of it.
@@ -244,8 +318,20 @@ type Write struct {
 	Cursor *Cursor
 	// Snapshot is kept by its hash.
 	Snapshot *Snapshot
-	Journal  []journal.Entry
-	Due      []Due
+	// Freeze sets or lifts the freeze of a branch.
+	Freeze  *BranchFreeze
+	Journal []journal.Entry
+	Due     []Due
+}
+
+// BranchFreeze keeps everything from merging to a branch until somebody lifts
+// it. Setting one on a branch that is frozen keeps the first.
+type BranchFreeze struct {
+	Branch ref.BranchID `json:"branch"`
+	Reason string       `json:"reason"`
+	At     time.Time    `json:"at"`
+	// Lifted, in a Write, lifts the freeze that stands.
+	Lifted bool `json:"-"`
 }
 
 // ReviewsSeen are reviews observed while Head was the head.

@@ -72,19 +72,6 @@ func (c *Client) OpenPull(ctx context.Context, repo ref.RepoID, branch, base, ti
 	return ref.PullID{Repo: repo, Number: p.Index}, nil
 }
 
-// Comment says something on a pull request, to its people.
-func (c *Client) Comment(ctx context.Context, id ref.PullID, text string) error {
-	client, err := c.sdk(ctx)
-	if err != nil {
-		return err
-	}
-	_, response, err := client.CreateIssueComment(id.Repo.Owner, id.Repo.Name, id.Number, sdk.CreateIssueCommentOption{Body: text})
-	if err != nil {
-		return fmt.Errorf("comment on %s: %w", id, sorted(refused(response, err)))
-	}
-	return nil
-}
-
 // isRevert checks what the server was asked for, so that an older one, which
 // does not know how to choose, gives no wrong answer.
 func (c *Client) isRevert(p *sdk.PullRequest, branch, base string) bool {

@@ -13,8 +13,15 @@ import (
 
 	"slipway/gate"
 	"slipway/internal/fault"
+	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 )
+
+// Look reads what the gate judges, and what was said, in one look.
+func (c *Client) Look(ctx context.Context, id ref.PullID, _ reconcile.Want) (reconcile.Look, error) {
+	s, err := c.Snapshot(ctx, id)
+	return reconcile.Look{Snapshot: s}, err
+}
 
 // Snapshot reads everything the gate judges. The pull request is read first and
 // last, and what lies between is of one head or fault.Changed.
