@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -81,8 +82,18 @@ func TestMigrateKeepsWhatTheFirstSchemaHeld(t *testing.T) {
 }
 
 func TestMigrateGoesForward(t *testing.T) {
-	steps := upTo(t, 1)
-	steps["00002_more.sql"] = &fstest.MapFile{Data: []byte(`-- +goose Up
+	all, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	present, err := newest(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := present + 1
+	file := fmt.Sprintf("%05d_more.sql", next)
+	steps := upTo(t, present)
+	steps[file] = &fstest.MapFile{Data: []byte(`-- +goose Up
 CREATE TABLE more (a TEXT NOT NULL) STRICT;
 ALTER TABLE changes ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';
 `)}
@@ -90,13 +101,13 @@ ALTER TABLE changes ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';
 	fill(t, path, 3)
 
 	t.Run("a step that fails leaves the step before it", func(t *testing.T) {
-		broken := upTo(t, 1)
-		broken["00002_more.sql"] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE half (a TEXT);\nDELETE FROM changes;\nINSERT INTO nowhere VALUES (1);\n")}
+		broken := upTo(t, present)
+		broken[file] = &fstest.MapFile{Data: []byte("-- +goose Up\nCREATE TABLE half (a TEXT);\nDELETE FROM changes;\nINSERT INTO nowhere VALUES (1);\n")}
 		_, err := open(t.Context(), Options{Path: path}, broken)
-		wantError(t, err, path, "version:2", "nowhere")
+		wantError(t, err, path, fmt.Sprint("version:", next), "nowhere")
 		s := mustOpen(t, path)
 		wantPut(t, s.Reader, 3)
-		wantVersion(t, s, 1)
+		wantVersion(t, s, present)
 		wantError(t, tryScript(t, path, "SELECT * FROM half"), "no such table")
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -104,7 +115,7 @@ ALTER TABLE changes ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';
 	})
 	t.Run("a reader of the next schema says what to do", func(t *testing.T) {
 		_, err := openReadOnly(t.Context(), path, steps)
-		wantError(t, err, "schema 1", "reads 2", "start slipway serve")
+		wantError(t, err, fmt.Sprint("schema ", present), fmt.Sprint("reads ", next), "start slipway serve")
 	})
 	t.Run("the next schema keeps the data", func(t *testing.T) {
 		s, err := open(t.Context(), Options{Path: path}, steps)
@@ -112,7 +123,7 @@ ALTER TABLE changes ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';
 			t.Fatal(err)
 		}
 		wantPut(t, s.Reader, 3)
-		wantVersion(t, s, 2)
+		wantVersion(t, s, next)
 		put(t, s, 4)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
@@ -122,7 +133,7 @@ ALTER TABLE changes ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';
 	t.Run("the schema before refuses it then", func(t *testing.T) {
 		before := sha256.Sum256(read(t, path))
 		_, err := Open(t.Context(), Options{Path: path})
-		wantError(t, err, "schema 2", "newer slipway")
+		wantError(t, err, fmt.Sprint("schema ", next), "newer slipway")
 		if sha256.Sum256(read(t, path)) != before {
 			t.Fatal("the file was changed")
 		}
@@ -134,7 +145,7 @@ ALTER TABLE changes ADD COLUMN colour TEXT NOT NULL DEFAULT 'grey';
 		}
 		defer s.Close()
 		wantPut(t, s.Reader, 4)
-		wantVersion(t, s, 2)
+		wantVersion(t, s, next)
 	})
 }
 

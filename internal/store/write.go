@@ -30,6 +30,7 @@ type prepared struct {
 	reviews   *reconcile.ReviewsSeen
 	snapshot  *reconcile.Snapshot
 	cursor    *reconcile.Cursor
+	freeze    *reconcile.BranchFreeze
 	journal   []journal.Entry
 	due       []reconcile.Due
 }
@@ -38,14 +39,14 @@ type prepared struct {
 // documents with the revision they will have. It keeps nothing of w itself: the
 // caller may have it back before the writer is done with it.
 func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
-	p := prepared{fence: copied(w.Fence), reviews: copied(w.Reviews), snapshot: copied(w.Snapshot), cursor: copied(w.Cursor), journal: plain(w.Journal), due: timed(w.Due, now)}
+	p := prepared{fence: copied(w.Fence), reviews: copied(w.Reviews), snapshot: copied(w.Snapshot), cursor: copied(w.Cursor), freeze: copied(w.Freeze), journal: plain(w.Journal), due: timed(w.Due, now)}
 	if p.reviews != nil {
 		p.reviews.IDs = slices.Clone(p.reviews.IDs)
 	}
 	if p.snapshot != nil {
 		p.snapshot.Body = bytes.Clone(p.snapshot.Body)
 	}
-	for _, wrong := range []error{p.setChange(w.Change), p.setTarget(w.Target), p.setRelease(w.Release), p.checkSnapshot(), p.checkCursor()} {
+	for _, wrong := range []error{p.setChange(w.Change), p.setTarget(w.Target), p.setRelease(w.Release), p.checkSnapshot(), p.checkCursor(), p.checkFreeze()} {
 		if wrong != nil {
 			return nil, wrong
 		}
@@ -57,7 +58,7 @@ func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
 func (p *prepared) apply(ctx context.Context, tx *session, now time.Time) error {
 	for _, step := range []func(context.Context, *session) error{
 		func(ctx context.Context, tx *session) error { return p.checkFence(ctx, tx, now) },
-		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews, p.writeSnapshot, p.writeCursor, p.writeJournal, p.writeDue,
+		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews, p.writeSnapshot, p.writeCursor, p.writeFreeze, p.writeJournal, p.writeDue,
 	} {
 		if err := step(ctx, tx); err != nil {
 			return err

@@ -23,7 +23,6 @@ type Store interface {
 	reconcile.Store
 	reconcile.Queue
 	Accept(ctx context.Context, keys []reconcile.Due) error
-	Snapshot(ctx context.Context, hash string) (body []byte, found bool, err error)
 	Entries(ctx context.Context, after int64, limit int) ([]journal.Entry, error)
 	VerifyJournal(ctx context.Context) (seq int64, hash string, err error)
 	Ping(ctx context.Context) error
@@ -46,6 +45,7 @@ func Run(t *testing.T, place Place) {
 		"releases": testReleases,
 		"reviews":  testReviews,
 		"cursors":  testCursors,
+		"freezes":  testFreezes,
 		"snapshot": testSnapshots,
 		"journal":  testJournal,
 		"fence":    testFence,

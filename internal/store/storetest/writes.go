@@ -65,6 +65,7 @@ func testWrite(t *testing.T, place Place) {
 			Reviews:  &reconcile.ReviewsSeen{Pull: id, Head: sha("h"), IDs: []int64{n}},
 			Cursor:   &reconcile.Cursor{Branch: branch("app", "main"), From: cursorAt(n), To: cursorAt(n + 1)},
 			Snapshot: snapshot(fmt.Sprint("snapshot ", n)),
+			Freeze:   &reconcile.BranchFreeze{Branch: branch("app", fmt.Sprint("frozen-", n)), Reason: "why", At: clock.Now()},
 			Journal:  []journal.Entry{{Action: "one"}, {Action: "two"}},
 			Due:      []reconcile.Due{{Key: reconcile.Key(fmt.Sprint("change acme/app#", n+1)), At: clock.Now()}},
 		}
@@ -80,6 +81,7 @@ func testWrite(t *testing.T, place Place) {
 		"a reserved version":    func(w *reconcile.Write) { w.Release.Version = "1.0.0" },
 		"a cursor elsewhere":    func(w *reconcile.Write) { w.Cursor.From = sha("elsewhere") },
 		"a false snapshot":      func(w *reconcile.Write) { w.Snapshot.Body = nil },
+		"a freeze for nothing":  func(w *reconcile.Write) { w.Freeze.Reason = "" },
 		"a faulty entry":        func(w *reconcile.Write) { w.Journal[1].At = time.Date(12_000, 1, 1, 0, 0, 0, 0, time.UTC) },
 		"a dead claim":          func(w *reconcile.Write) { w.Fence = &reconcile.Claim{Key: "change acme/app#1", Token: 9} },
 		"a change without name": func(w *reconcile.Write) { w.Change.ID = ref.PullID{} },
@@ -152,6 +154,11 @@ func wantWritten(t *testing.T, s Store, n int64) {
 	}
 	want(t, cursor, cursorAt(n), "cursor")
 	for i := range n + 1 {
+		freeze, err := s.Freeze(ctx, branch("app", fmt.Sprint("frozen-", i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, freeze != nil, i < n, fmt.Sprintf("presence of freeze %d", i))
 		_, found, err := s.Snapshot(ctx, snapshot(fmt.Sprint("snapshot ", i)).Hash)
 		if err != nil {
 			t.Fatal(err)
