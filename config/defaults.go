@@ -14,8 +14,9 @@ import (
 
 func serverDefaults() Server {
 	return Server{
-		Listen: "127.0.0.1:8480",
-		Resync: Resync{Active: 30 * time.Second, Idle: 5 * time.Minute},
+		Listen:   "127.0.0.1:8480",
+		Comments: Comments{Sticky: true, Budget: 60},
+		Resync:   Resync{Active: 30 * time.Second, Idle: 5 * time.Minute, Rate: 5},
 	}
 }
 

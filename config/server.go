@@ -9,102 +9,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"slipway/gate"
 	"slipway/internal/change"
 	"slipway/internal/ref"
 )
-
-// Server is what slipway.yaml says.
-type Server struct {
-	Listen string // HOST:PORT
-	// ExternalURL is where people reach this server, without a slash at the end;
-	// "" when nobody said.
-	ExternalURL string
-	Store       Store
-	Resync      Resync
-	Tokens      []Token
-	Forges      []Forge
-	Registries  []Registry
-	Clusters    []Cluster
-	// People are the logins of persons; everybody else may be an agent.
-	People       []string
-	Build        Build
-	Repositories []Repository
-}
-
-// Store says where the state is kept.
-type Store struct{ Path string } // a directory
-
-// Resync is how often everything unfinished is looked at without being asked:
-// what is active, and the rest.
-type Resync struct{ Active, Idle time.Duration }
-
-// Role is what the holder of a token may do.
-type Role string
-
-// The roles.
-const (
-	RoleOperator Role = "operator" // everything
-	RoleReader   Role = "reader"   // read
-)
-
-// Token lets a command use the API, under a name for the journal.
-type Token struct {
-	Name   string
-	Role   Role
-	Secret Secret
-}
-
-// Forge is one repository host and Slipway's account there.
-type Forge struct {
-	Name          string
-	Kind          string // gitea
-	URL           string // without a slash at the end
-	Login         string
-	Token         Secret
-	WebhookSecret Secret
-}
-
-// Registry is one image registry. Username is "" for one without accounts.
-type Registry struct {
-	Name     string
-	Host     string // HOST or HOST:PORT
-	Insecure bool   // plain HTTP
-	Username string
-	Password Secret
-}
-
-// Cluster is one Kubernetes cluster: a kubeconfig file, or the one this server
-// runs in.
-type Cluster struct {
-	Name       string
-	Kubeconfig string
-	InCluster  bool
-	Simulated  bool // its nodes are fake: nothing runs, nobody answers
-}
-
-// Build is the environment of image builds. "" leaves the Go tool's default.
-type Build struct {
-	GoProxy    string
-	GoSumDB    string
-	GoPrivate  string
-	GoCache    string // a directory
-	GoModCache string // a directory
-}
-
-// Repository is one repository that Slipway looks after.
-type Repository struct {
-	Repo ref.RepoID
-	// Branch is the one that merges go to and releases come from.
-	Branch   string
-	Forge    string
-	Registry string
-	Image    string // in the registry, without host and tag
-	// Namespaces are those it may deploy to, by cluster.
-	Namespaces map[string][]string
-}
 
 // LoadServer reads the server's file and the secrets it names, from the
 // environment and from files. Paths in it are relative to its own directory.
@@ -139,9 +48,13 @@ func (s Server) Bind(r Repository, p change.Plan) change.Plan {
 	}
 	p.Gate.Bot = forge.Login
 	p.Gate.Principals = map[string]gate.Principal{}
-	for _, login := range s.People {
+	for _, login := range s.Identities.People {
 		p.Gate.Principals[strings.ToLower(login)] = gate.Principal{Kind: gate.KindPerson}
 	}
+	for _, a := range s.Identities.Agents {
+		p.Gate.Principals[strings.ToLower(a.Login)] = gate.Principal{Kind: gate.KindAgent, Operator: a.Operator, Model: a.Model, Pool: a.Pool}
+	}
+	p.Gate.PeopleTeams = slices.Clone(s.Identities.PeopleTeams)
 	if d := p.Deploy; len(p.Faults) == 0 && !slices.Contains(r.Namespaces[d.Cluster], d.Namespace) {
 		message := fmt.Sprintf("deploy: %s may not deploy to namespace %s of cluster %s%s", r.Repo, d.Namespace, d.Cluster, granted(r))
 		return faulty(p, []Fault{{File: PolicyFile, Message: message}})

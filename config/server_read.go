@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"slipway/deployer"
+	"slipway/internal/authz"
 	"slipway/internal/ref"
 )
 
@@ -38,7 +39,7 @@ func parseServer(file string, data []byte, lookup func(string) (string, bool)) (
 		must("forges", r.forges()),
 		must("registries", r.registries()),
 		must("clusters", r.clusters()),
-		may("identities", func(n node) { r.object(n, must("people", r.texts(&s.People, login))) }),
+		may("identities", func(n node) { r.object(n, must("people", r.texts(&s.Identities.People, login))) }),
 		may("build", r.build),
 		must("repositories", r.repositories()),
 	)
@@ -66,7 +67,7 @@ func (r *serverReader) tokens() func(node) {
 		var t Token
 		r.object(n,
 			must("name", r.name(&t.Name, names)),
-			must("role", r.oneOf((*string)(&t.Role), string(RoleOperator), string(RoleReader))),
+			must("role", r.oneOf((*string)(&t.Role), string(authz.Operator), string(authz.Reader))),
 			must("token", r.secret(&t.Secret)),
 		)
 		if t.Name == deployer.Itself {

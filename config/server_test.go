@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"slipway/config"
+	"slipway/internal/authz"
 	"slipway/internal/ref"
 )
 
@@ -67,8 +68,8 @@ repositories:
 		"listen":       {s.Listen, "[::1]:0"},
 		"external url": {s.ExternalURL, "https://slipway.example/base"},
 		"store":        {s.Store.Path, "/var/lib/slipway"},
-		"resync":       {s.Resync, config.Resync{Active: time.Second, Idle: time.Minute}},
-		"role":         {s.Tokens[0].Role, config.RoleOperator},
+		"resync":       {s.Resync, config.Resync{Active: time.Second, Idle: time.Minute, Rate: 5}},
+		"role":         {s.Tokens[0].Role, authz.Operator},
 		"webhook":      {s.Forges[0].WebhookSecret.Reveal(), "pass word"},
 		"url":          {s.Forges[0].URL, "http://127.0.0.1:3000"},
 		"insecure":     {s.Registries[0].Insecure, true},
@@ -76,7 +77,7 @@ repositories:
 		"password":     {s.Registries[0].Password.Reveal(), "pass word"},
 		"kubeconfig":   {s.Clusters[0].Kubeconfig, filepath.Join(dir, "kubeconfig")},
 		"simulated":    {s.Clusters[0].Simulated, true},
-		"people":       {strings.Join(s.People, ","), "alice,bob"},
+		"people":       {strings.Join(s.Identities.People, ","), "alice,bob"},
 		"build": {s.Build, config.Build{
 			GoProxy: "https://proxy.example,direct", GoSumDB: "off", GoPrivate: "git.example",
 			GoCache: filepath.Join(dir, "cache"), GoModCache: "/modules",
@@ -345,7 +346,7 @@ func TestBind(t *testing.T) {
 	good, _ := config.ParsePolicy(config.PolicyFile, []byte(minimal))
 
 	plan := s.Bind(repo, good)
-	if plan.Gate.Bot != "slipway-bot" || len(plan.Gate.People) != 1 || len(plan.Faults) != 0 || len(plan.Gate.Faults) != 0 {
+	if plan.Gate.Bot != "slipway-bot" || len(plan.Gate.Principals) != 1 || len(plan.Faults) != 0 || len(plan.Gate.Faults) != 0 {
 		t.Errorf("a granted plan came out as %+v", plan)
 	}
 

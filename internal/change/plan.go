@@ -5,6 +5,7 @@ import (
 
 	"slipway/deployer"
 	"slipway/gate"
+	"slipway/internal/ref"
 )
 
 // Plan is what the policy file (.slipway.yaml on the base branch) asks for.
@@ -30,6 +31,22 @@ type MergePlan struct {
 	// Unjudged says what to do with merges by hand: "hold" (default: alarmed,
 	// not deployed by themselves) or "deploy".
 	Unjudged string
+	// Compose makes the title (one line) and the body of the merge's commit;
+	// nil leaves them as they are made without a template. An error names the
+	// template that makes nothing of this pull request.
+	Compose func(MessageData) (title, body string, err error)
+}
+
+// MessageData is what a merge's commit may tell of the pull request.
+type MessageData struct {
+	Title     string
+	Body      string
+	Number    int64
+	Author    string // login
+	Head      ref.SHA
+	Base      string   // branch name
+	Labels    []string // as the forge lists them
+	Approvers []string // logins of those whose approvals counted
 }
 
 // ReleasePlan says how versions are made.
