@@ -132,16 +132,26 @@ func (p *Project) rights(ctx context.Context) error {
 		s.Forge.SetCollaborator(ctx, Org, p.Name, s.Bot.Login, gitea.Admin),
 		s.Forge.CreateTeam(ctx, Org, gitea.Team{Name: "reviewers-" + p.Name, Repositories: []string{p.Name}, Members: reviewers,
 			Units: map[string]string{"repo.code": "read", "repo.pulls": "read"}}),
-		s.Forge.ProtectBranch(ctx, Org, p.Name, gitea.BranchRule{
-			Name:                 "main",
-			EnableMergeWhitelist: true, MergeWhitelist: []string{s.Bot.Login},
-			EnableStatusCheck: true, StatusContexts: []string{Check},
-			RequiredApprovals: 2, EnableApprovalsWhitelist: true, ApprovalsWhitelist: reviewers,
-			DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnRejectedReviews: true, BlockAdminMergeOverride: true,
-		}),
+		p.Protect(ctx),
 		s.Forge.ProtectTags(ctx, Org, p.Name, "v*", s.Bot.Login),
 		p.hook(ctx),
 	)
+}
+
+// Protect protects the branch, as it is from the beginning.
+func (p *Project) Protect(ctx context.Context) error {
+	s := p.stage
+	var reviewers []string
+	for _, r := range s.Reviewers {
+		reviewers = append(reviewers, r.Login)
+	}
+	return s.Forge.ProtectBranch(ctx, Org, p.Name, gitea.BranchRule{
+		Name:                 "main",
+		EnableMergeWhitelist: true, MergeWhitelist: []string{s.Bot.Login},
+		EnableStatusCheck: true, StatusContexts: []string{Check},
+		RequiredApprovals: 2, EnableApprovalsWhitelist: true, ApprovalsWhitelist: reviewers,
+		DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnRejectedReviews: true, BlockAdminMergeOverride: true,
+	})
 }
 
 func (p *Project) hook(ctx context.Context) error {
@@ -196,6 +206,7 @@ func (c checkout) Export(_ context.Context, _ ref.RepoID, _ ref.SHA, dir string)
 // Proposal is a change that the author makes.
 type Proposal struct {
 	Branch string
+	Base   string // "" is main
 	Title  string
 	Files  map[string]string
 }
@@ -220,7 +231,7 @@ func (p *Project) Propose(ctx context.Context, c Proposal) (ref.PullID, error) {
 	if err != nil {
 		return ref.PullID{}, err
 	}
-	pull, _, err := client.CreatePullRequest(Org, p.Name, sdk.CreatePullRequestOption{Head: c.Branch, Base: "main", Title: c.Title})
+	pull, _, err := client.CreatePullRequest(Org, p.Name, sdk.CreatePullRequestOption{Head: c.Branch, Base: cmp.Or(c.Base, "main"), Title: c.Title})
 	if err != nil {
 		return ref.PullID{}, fmt.Errorf("open a pull request: %w", err)
 	}
@@ -240,6 +251,10 @@ func (p *Project) Push(ctx context.Context, c Proposal) error {
 
 // commit writes files and commits them on the branch that is checked out.
 func (p *Project) commit(ctx context.Context, message string, files map[string]string) error {
+	return p.commitBy(ctx, p.stage.Author, message, files)
+}
+
+func (p *Project) commitBy(ctx context.Context, author gitea.Account, message string, files map[string]string) error {
 	for name, content := range files {
 		if err := write(filepath.Join(p.work, filepath.FromSlash(name)), content); err != nil {
 			return err
@@ -248,7 +263,7 @@ func (p *Project) commit(ctx context.Context, message string, files map[string]s
 	if err := p.git(ctx, p.stage.Author, "add", "-A"); err != nil {
 		return err
 	}
-	return p.git(ctx, p.stage.Author, "commit", "-q", "-m", message)
+	return p.git(ctx, p.stage.Author, "commit", "-q", "-m", message, "--author", author.Login+" <"+author.Email+">")
 }
 
 // Approve approves the pull request's head as each reviewer.

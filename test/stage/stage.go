@@ -167,7 +167,7 @@ func (s *Stage) people(ctx context.Context) error {
 		return err
 	}
 	for _, login := range []string{"bob", "carol"} {
-		r, err := account(login, gitea.Person, "write:repository", "read:user")
+		r, err := account(login, gitea.Person, "write:repository", "write:issue", "read:user")
 		if err != nil {
 			return err
 		}
