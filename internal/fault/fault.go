@@ -2,7 +2,10 @@
 // reconciler wants to know of them.
 package fault
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Kind is what to do about an error. The zero value is Later, so an error
 // that nobody sorted is retried and never taken for final.
@@ -21,6 +24,7 @@ const (
 type sorted struct {
 	error
 	kind Kind
+	at   time.Time
 }
 
 func (s sorted) Unwrap() error { return s.error }
@@ -30,6 +34,25 @@ func AsChanged(err error) error { return mark(err, Changed) }
 
 // AsPermanent marks err as final until something changes. nil stays nil.
 func AsPermanent(err error) error { return mark(err, Permanent) }
+
+// NotBefore marks err as one to be tried later, and no sooner than at. nil stays
+// nil.
+func NotBefore(err error, at time.Time) error {
+	if err == nil {
+		return nil
+	}
+	return sorted{error: err, at: at}
+}
+
+// When is the time before which it is of no use to try again; ok is false when
+// err does not say.
+func When(err error) (at time.Time, ok bool) {
+	var s sorted
+	if errors.As(err, &s) && s.kind == Later {
+		return s.at, !s.at.IsZero()
+	}
+	return time.Time{}, false
+}
 
 // KindOf is the kind of the outermost mark on err, or Later.
 func KindOf(err error) Kind {
@@ -44,5 +67,5 @@ func mark(err error, k Kind) error {
 	if err == nil {
 		return nil
 	}
-	return sorted{err, k}
+	return sorted{error: err, kind: k}
 }

@@ -293,6 +293,9 @@ func (e *Engine) again(c Claim, err error) time.Time {
 		level = slog.LevelError
 		pause = e.Idle
 	}
+	if at, ok := fault.When(err); ok {
+		pause = max(pause, at.Sub(e.Now())) // a forge that said when it will answer again
+	}
 	e.Log.Log(context.Background(), level, "look", "key", c.Key, "failures", c.Failures+1, "again_in", pause, "error", err)
 	return e.Now().Add(pause)
 }
