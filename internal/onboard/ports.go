@@ -161,8 +161,6 @@ type Protection struct {
 	BlockRejected bool
 	// UpToDate wants the head to contain the tip of the base.
 	UpToDate bool
-	// Linear wants no merge commits on the branch.
-	Linear bool
 	// AdminsIncluded holds administrators to the rule.
 	AdminsIncluded bool
 }
@@ -217,7 +215,8 @@ type Team struct {
 	Kind TeamKind
 	// Members are at least in it.
 	Members []string
-	// Enough says whether it has the access that its kind takes.
+	// Enough says whether it has the access that its kind takes, to the
+	// repository or to packages.
 	Enough bool
 	// Foreign is a team that others look after: it is given access, but neither
 	// made nor given members.

@@ -1,38 +1,218 @@
 package onboard
 
-import "slipway/internal/ref"
+import (
+	"slices"
+	"strings"
+
+	"slipway/gate"
+	"slipway/internal/change"
+	"slipway/internal/ref"
+)
 
 // Want is how a repository should be.
 type Want struct {
 	Repo ref.RepoID
-	// Rule is the lock on the branch that merges go to.
-	Rule Protection
-	// Tags is the lock on version tags.
-	Tags TagProtection
+	// Rule is the lock on the branch that merges go to; nil when it cannot be
+	// known yet.
+	Rule *Protection
+	// AnyApprovers leaves the list of approvers as it stands: nobody has said who
+	// they are.
+	AnyApprovers bool
+	// Tags is the lock on version tags; nil when the prefix cannot be known yet.
+	Tags *TagProtection
 	// Hook is the webhook; nil when it is not known where it would deliver to.
-	Hook *Hook
-	// Reviewers are those people on the list of approvers that need a right on
-	// record; their team is Team.
-	Reviewers []string
-	Team      string
+	// RenewHook sets it whatever is there, for a secret that forges do not tell.
+	Hook      *Hook
+	RenewHook bool
+	// Reviewers is the team that gives those on the list of approvers a right on
+	// record.
+	Reviewers Team
+	// Foreign are the teams on the list of approvers that others look after.
+	Foreign []Team
 	// Bot is Slipway's own login.
 	Bot string
-	// Packager is the account that pushes images to the owner's packages, and
-	// PackagesTeam the team that lets it; both are "" where images go elsewhere.
-	Packager     string
-	PackagesTeam string
+	// Packages is the team that lets the account that pushes images do so; it has
+	// no member where images go elsewhere.
+	Packages Team
 	// Labels are those that the policy speaks of.
 	Labels []Label
 	// Places are where it is deployed to.
 	Places []Place
-	// Faults are what keeps parts of this from being known, such as a policy
-	// that cannot be read: each is a step that somebody must do first.
-	Faults []Missing
+	// Faults are what keeps parts of this from being known, such as a policy that
+	// is not there.
+	Faults []Lack
 }
 
-// Missing is something that must be there first.
-type Missing struct {
-	Key   string // "policy", "webhook"
+// Lack is something that somebody must do first.
+type Lack struct {
+	Key   string // policy, webhook, approvers
 	Fault string
 	Mend  string
+}
+
+// Facts are what the wanted state follows from.
+type Facts struct {
+	Repo   ref.RepoID
+	Branch string
+	// Tip says whether the branch has a commit.
+	Tip ref.Fact
+	Bot string
+	// Plan is the repository's policy, bound to the declared identities.
+	Plan change.Plan
+	// Hook is where the forge is to deliver; "" when it is not configured.
+	Hook   string
+	Secret Secret
+	// Packager pushes images to the owner's packages; "" where they go elsewhere.
+	Packager string
+	// Subjects are Slipway's accounts, by cluster.
+	Subjects map[string]string
+	// Namespaces may be deployed to, by cluster.
+	Namespaces map[string][]string
+}
+
+// Derive says how a repository should be.
+func Derive(f Facts) Want {
+	w := Want{
+		Repo: f.Repo, Bot: f.Bot,
+		Reviewers: Team{Name: "reviewers-" + Lower(f.Repo.Name), Kind: TeamReviewers},
+		Packages:  Team{Name: "slipway-packages", Kind: TeamPackages},
+	}
+	if f.Packager != "" {
+		w.Packages.Members = []string{f.Packager}
+	}
+	if f.Hook == "" {
+		w.Faults = append(w.Faults, Lack{"webhook", "it is not known where the forge is to deliver to", "set external_url in slipway.yaml"})
+	} else {
+		w.Hook = &Hook{URL: f.Hook, Active: true, JSON: true, Signed: true, Secret: f.Secret}
+	}
+	if f.Tip == ref.No {
+		w.Faults = append(w.Faults, Lack{"branch " + f.Branch, "it does not exist, and once it is protected nobody can push it",
+			"push the first commit, with the policy file in it, and run this again"})
+		return w
+	}
+	if len(f.Plan.Faults) > 0 {
+		w.Faults = append(w.Faults, Lack{"policy", strings.Join(f.Plan.Faults, "; "),
+			"put a policy file on " + f.Branch + " (or name one with --policy), and run this again"})
+		return w
+	}
+	w.rule(f)
+	w.Tags = &TagProtection{Pattern: tagPattern(f.Plan.Release.Prefix), Makers: []string{f.Bot}}
+	w.Labels = labels(f.Plan)
+	w.places(f)
+	return w
+}
+
+// rule is the second lock. It asks for no more than the gate does, or what the
+// gate lets through would be refused for ever; and for what it can see of it by
+// itself, so that it holds without Slipway.
+func (w *Want) rule(f Facts) {
+	g := f.Plan.Gate
+	w.Rule = &Protection{
+		Branch: f.Branch, Checks: checks(g), Gate: true, Approvals: max(g.Approvals, gate.MinApprovals),
+		MergeListed: true, Mergers: []string{f.Bot},
+		DismissStale: true, BlockRejected: true, UpToDate: g.UpToDate, AdminsIncluded: true,
+	}
+	people, teams := approvers(g)
+	for _, t := range teams {
+		owner, name, _ := strings.Cut(t, "/")
+		if !strings.EqualFold(owner, f.Repo.Owner) {
+			w.Faults = append(w.Faults, Lack{"approvers", "the team " + t + " is not one of " + f.Repo.Owner + ", so it cannot stand on the list of approvers",
+				"name its members in the policy or in identities"})
+			continue
+		}
+		w.Rule.ApproverTeams = append(w.Rule.ApproverTeams, name)
+		w.Foreign = append(w.Foreign, Team{Name: name, Kind: TeamReviewers, Foreign: true})
+	}
+	people = slices.DeleteFunc(people, func(p string) bool { return strings.EqualFold(p, f.Bot) })
+	w.Rule.Approvers, w.Reviewers.Members = people, people
+	w.Rule.Listed = len(people)+len(w.Rule.ApproverTeams) > 0
+	if !w.Rule.Listed {
+		w.AnyApprovers = true
+		w.Faults = append(w.Faults, Lack{"approvers", "nobody is declared whose approval could count",
+			"name people and agents under identities in slipway.yaml, or approvers in the policy"})
+	}
+}
+
+// checks are the contexts that every pull request needs. What is wanted for
+// some paths only is left to the gate: the forge would wait for it always.
+func checks(g gate.Policy) []string {
+	var all []string
+	for _, c := range g.Checks {
+		if !c.Optional && len(c.Paths) == 0 {
+			all = append(all, c.Context)
+		}
+	}
+	slices.Sort(all) // contexts that differ in case are different checks
+	return slices.Compact(all)
+}
+
+// approvers are those whose approvals the policy can count: whom it names, or
+// else everybody who is declared, for nobody else is known to be independent.
+func approvers(g gate.Policy) (people, teams []string) {
+	chosen := []gate.Who{g.Approvers}
+	if len(g.Approvers.People)+len(g.Approvers.Teams)+len(g.Approvers.Pools) == 0 {
+		for login := range g.Principals {
+			people = append(people, login)
+		}
+		teams = slices.Clone(g.PeopleTeams)
+	}
+	for _, d := range g.Demands {
+		chosen = append(chosen, d.From)
+	}
+	for _, who := range chosen {
+		people = append(people, who.People...)
+		teams = append(teams, who.Teams...)
+		for login, p := range g.Principals {
+			if p.Pool != "" && slices.Contains(who.Pools, p.Pool) {
+				people = append(people, login)
+			}
+		}
+	}
+	excluded := func(name string) bool { return holds(g.Excluded.People, name) }
+	return slices.DeleteFunc(distinct(people), excluded), distinct(teams)
+}
+
+// tagPattern matches the version tags of a prefix.
+func tagPattern(prefix string) string {
+	if prefix == "" {
+		return "[0-9]*"
+	}
+	return prefix + "*"
+}
+
+func labels(p change.Plan) []Label {
+	var all []Label
+	for _, h := range p.Gate.HoldLabels {
+		all = append(all, Label{h, "b60205", "Keeps the pull request from merging"})
+	}
+	for _, l := range []struct{ name, level string }{
+		{p.Release.Major, "major"}, {p.Release.Minor, "minor"}, {p.Release.Patch, "patch"},
+	} {
+		if l.name != "" {
+			all = append(all, Label{l.name, "0e8a16", "Raises the " + l.level + " version"})
+		}
+	}
+	return all
+}
+
+func (w *Want) places(f Facts) {
+	d := f.Plan.Deploy
+	if d.Cluster == "" || !slices.Contains(f.Namespaces[d.Cluster], d.Namespace) {
+		return
+	}
+	w.Places = append(w.Places, Place{
+		Cluster: d.Cluster, Namespace: d.Namespace, Deployments: []string{d.Deployment},
+		Probed: d.Health.URL == "", Subject: f.Subjects[d.Cluster],
+	})
+}
+
+// distinct sorts names and leaves each once, without regard to case.
+func distinct(names []string) []string {
+	names = slices.Clone(names)
+	slices.SortFunc(names, func(a, b string) int { return strings.Compare(Lower(a), Lower(b)) })
+	return slices.CompactFunc(names, strings.EqualFold)
+}
+
+func holds(names []string, name string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, name) })
 }

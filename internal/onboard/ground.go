@@ -1,0 +1,42 @@
+package onboard
+
+import (
+	"slices"
+	"strings"
+)
+
+// place compares one namespace. What counts is what Slipway's account may do
+// there, whatever grants it; only what is missing is granted.
+func (m *maker) place(p Place, is Site) {
+	where := "cluster " + p.Cluster
+	mend := "slipway onboard " + m.want.Repo.String()
+	add := func(key string, part Part, lines ...Line) {
+		s := Step{Key: key + " " + p.Key(), Where: where, Lines: lines, Needs: RightCluster, Mend: mend, part: part, cluster: p.Cluster}
+		if slices.Contains(is.Refused, key) {
+			s.Blocked = is.User + " may not make it"
+			s.Mend = "somebody who administers the cluster: " + mend + " --kubeconfig FILE"
+		}
+		m.add(s)
+	}
+	unread := func(key, why string) {
+		m.add(Step{Key: key + " " + p.Key(), Where: where, Needs: RightCluster, Blocked: "it could not be read: " + why,
+			Mend: "somebody who administers the cluster: " + mend + " --kubeconfig FILE"})
+	}
+	exists := is.Exists.Read && is.Exists.Is
+	if is.Exists.Read && !is.Exists.Is {
+		add("namespace", Namespace{p.Namespace}, Line{"namespace", "none", p.Namespace})
+	}
+	switch {
+	case p.Subject == "":
+		m.add(Step{Key: "account " + p.Key(), Where: where, Needs: RightOperator, Blocked: "it is not known which account of the cluster is Slipway's",
+			Mend: "name it with --service-account NAMESPACE/NAME"})
+	case !is.Missing.Read && !is.Exists.Read:
+		unread("namespace", or(is.Missing.Why, is.Exists.Why))
+	case !is.Missing.Read && exists:
+		unread("role", is.Missing.Why)
+	case len(is.Missing.Is) > 0 || !exists && !is.Missing.Read:
+		missing := or(strings.Join(is.Missing.Is, ", "), "everything")
+		add("role", Role{p.Namespace, p.Deployments, p.Probed}, Line{"rights of " + p.Subject, "may not " + missing, "may do what it needs"})
+		add("binding", Binding{p.Namespace, p.Subject}, Line{"role", "not bound", "bound to " + p.Subject})
+	}
+}

@@ -1,0 +1,118 @@
+package onboard
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// rule compares the branch's protection.
+func (m *maker) rule() {
+	if m.want.Rule == nil {
+		return
+	}
+	want := *m.want.Rule
+	key := "branch " + want.Branch
+	if !m.is.Rule.Read {
+		m.unread(key, RightRepository, m.is.Rule.Why)
+		return
+	}
+	is := m.is.Rule.Is
+	if is == nil {
+		m.settable(key, RightRepository, want, m.differences(Protection{Push: true, ForcePush: true}, want)...)
+		return
+	}
+	if m.want.AnyApprovers {
+		want.Listed, want.Approvers, want.ApproverTeams = is.Listed, is.Approvers, is.ApproverTeams
+	}
+	if lines := m.differences(*is, want); len(lines) > 0 {
+		m.settable(key, RightRepository, want, lines...)
+	}
+}
+
+// differences leaves out what this kind of forge does not have.
+func (m *maker) differences(is, want Protection) []Line {
+	var d diff
+	d.contexts("required checks", is.Checks, want.Checks)
+	if !m.lacks(FeatureGate) {
+		d.flag("slipway/gate required", is.Gate, want.Gate)
+	}
+	if is.Approvals != want.Approvals {
+		d = append(d, Line{"approvals", strconv.Itoa(is.Approvals), strconv.Itoa(want.Approvals)})
+	}
+	if !m.lacks(FeatureApprovers) {
+		d.listed("approvers", is.Listed, want.Listed, is.Approvers, want.Approvers)
+		d.names("approving teams", only(is.Listed, is.ApproverTeams), only(want.Listed, want.ApproverTeams))
+	}
+	if !m.lacks(FeatureMergers) {
+		d.listed("who may merge", is.MergeListed, want.MergeListed, is.Mergers, want.Mergers)
+		d.names("teams that may merge", only(is.MergeListed, is.MergerTeams), only(want.MergeListed, want.MergerTeams))
+	}
+	d.flag("push past pull requests", is.Push, want.Push)
+	d.flag("force-push", is.ForcePush, want.ForcePush)
+	d.flag("exceptions from the rule", is.Bypass, want.Bypass)
+	d.flag("approvals end with a new head", is.DismissStale, want.DismissStale)
+	if !m.lacks(FeatureBlockRejected) {
+		d.flag("a rejection blocks", is.BlockRejected, want.BlockRejected)
+	}
+	d.flag("must be up to date", is.UpToDate, want.UpToDate)
+	d.flag("administrators are held to it", is.AdminsIncluded, want.AdminsIncluded)
+	return d
+}
+
+// diff gathers lines.
+type diff []Line
+
+func (d *diff) flag(what string, is, should bool) {
+	if is != should {
+		*d = append(*d, Line{what, yesNo(is), yesNo(should)})
+	}
+}
+
+// names compares two sets of names.
+func (d *diff) names(what string, is, should []string) {
+	is, should = distinct(is), distinct(should)
+	if !slices.EqualFunc(is, should, strings.EqualFold) {
+		*d = append(*d, Line{what, list(is), list(should)})
+	}
+}
+
+// contexts compares two sets of contexts, to the letter.
+func (d *diff) contexts(what string, is, should []string) {
+	is, should = slices.Sorted(slices.Values(is)), slices.Sorted(slices.Values(should))
+	is, should = slices.Compact(is), slices.Compact(should)
+	if !slices.Equal(is, should) {
+		*d = append(*d, Line{what, or(strings.Join(is, ", "), "none"), or(strings.Join(should, ", "), "none")})
+	}
+}
+
+// listed compares two lists of names, each of which may also not be in force.
+func (d *diff) listed(what string, isListed, listed bool, is, should []string) {
+	switch {
+	case isListed && listed:
+		d.names(what, is, should)
+	case isListed != listed:
+		*d = append(*d, Line{what, anybody(isListed, is), anybody(listed, should)})
+	}
+}
+
+func anybody(listed bool, names []string) string {
+	if !listed {
+		return "whoever may write"
+	}
+	return list(distinct(names))
+}
+
+func only(listed bool, names []string) []string {
+	if !listed {
+		return nil
+	}
+	return names
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
