@@ -78,6 +78,8 @@ type Change struct {
 	Landed *Landed `json:"landed,omitempty"`
 	// Receipt is the signed receipt of the merge, nil before it is there.
 	Receipt *Receipt `json:"receipt,omitempty"`
+	// Note is the receipt's git note, nil before it was tried.
+	Note *Note `json:"note,omitempty"`
 	// Unjudged says it was merged by somebody else, on no verdict of ours.
 	Unjudged bool `json:"unjudged,omitempty"`
 	// Releasable says that the merge is to get a version: it was judged, or the
@@ -96,8 +98,10 @@ type Change struct {
 	Revert   *Revert  `json:"revert,omitempty"`
 	Posted   Posted   `json:"posted,omitzero"`   // the commit status posted last
 	Verdict  []Reason `json:"verdict,omitempty"` // why it is not merged yet
-	// Snapshot is the hash of the snapshot judged last.
+	// Snapshot is the hash of the snapshot judged last, and Policy that of the
+	// policy it was judged by.
 	Snapshot string `json:"snapshot,omitempty"`
+	Policy   string `json:"policy,omitempty"`
 	// Requirements are all that the policy asks of the head, with the time since
 	// which each waits, and Acts the smallest set of acts that would merge it.
 	Requirements []gate.Requirement `json:"requirements,omitempty"`
@@ -108,23 +112,19 @@ type Change struct {
 	Emergency *gate.Emergency `json:"emergency,omitempty"`
 	// Talk is the state of the conversation on the pull request.
 	Talk Talk `json:"talk,omitzero"`
+	// Replay is what the policy that the head would bring would have changed;
+	// nil where it brings none.
+	Replay *Replay `json:"replay,omitempty"`
+	// Fingerprint is how the forge's list showed the pull request when it was
+	// looked at last; what the list still shows so need not be looked at.
+	Fingerprint string `json:"fingerprint,omitempty"`
+	// Seq is the number under which its key was last made due before that look.
+	Seq int64 `json:"seq,omitempty"`
 	// Refusal is the action that was refused for good, and is not tried again
 	// before its time; nil when nothing is.
 	Refusal *Refusal  `json:"refusal,omitempty"`
 	Opened  time.Time `json:"opened"`
 	Ended   time.Time `json:"ended,omitzero"`
-}
-
-// Talk is what Slipway remembers of the conversation on a pull request.
-type Talk struct {
-	// Heard is the highest comment id that was looked through for commands.
-	Heard int64 `json:"heard,omitempty"`
-	// Sticky is the id of the one comment that explains, 0 before it is there,
-	// and Said the SHA-256 of its text.
-	Sticky int64  `json:"sticky,omitempty"`
-	Said   string `json:"said,omitempty"`
-	// SaidAt is when it was written last.
-	SaidAt time.Time `json:"said_at,omitzero"`
 }
 
 // Reason is one reason of the latest verdict, for people.
@@ -156,9 +156,15 @@ type MergeIntent struct {
 	// Commits is how many commits of the branch the merge will make: more than
 	// one only for a rebase.
 	Commits int `json:"commits"`
-	// Snapshot is the hash of the snapshot that was judged.
+	// Method is how it is to land: squash, merge, rebase.
+	Method string `json:"method,omitempty"`
+	// Snapshot is the hash of the snapshot that was judged, and Policy that of
+	// the policy it was judged by.
 	Snapshot  string          `json:"snapshot"`
+	Policy    string          `json:"policy,omitempty"`
 	Approvals []gate.Approval `json:"approvals"`
+	// Emergency is the waiver without which it would not merge; nil for none.
+	Emergency *gate.Emergency `json:"emergency,omitempty"`
 }
 
 // Revert is the pull request that takes a bad change out of the branch.

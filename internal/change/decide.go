@@ -3,10 +3,8 @@ package change
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
-	"slipway/gate"
 	"slipway/internal/ref"
 )
 
@@ -54,6 +52,7 @@ func Decide(c Change, o Observation, p Plan, now time.Time) (Change, Action) {
 	case c.Outcome != Open:
 		return c, nil
 	}
+	c.Fingerprint, c.Seq = o.Fingerprint, o.Seq
 	action := c.permitted(decide(&c, o, p, now), o, now)
 	deadlines(&c, p, now)
 	if c.Outcome != Open && c.Ended.IsZero() {
@@ -81,82 +80,6 @@ func decide(c *Change, o Observation, p Plan, now time.Time) Action {
 		return nil
 	}
 	return judge(c, o, p, now)
-}
-
-// judge takes over the verdict on an open pull request.
-func judge(c *Change, o Observation, p Plan, now time.Time) Action {
-	v := o.Verdict
-	c.Verdict = nil
-	for _, r := range v.Reasons {
-		c.Verdict = append(c.Verdict, Reason{Code: r.Code, Sentence: r.Sentence, Who: r.Who})
-	}
-	reviewed := c.Gate(Reviewed)
-	reviewed.Owner = reviewOwner(v)
-	evidence := Evidence{Head: v.Head, Approvals: v.Approvals, Checks: checks(v.Checks)}
-	state, text := v.Status()
-	want := Posted{Head: o.Pull.Head, State: state, Text: text}
-
-	// M1: a verdict is about one head; on any other one it is no verdict.
-	if v.Outcome != gate.Merge || v.Head != o.Pull.Head || v.Head == "" {
-		c.Intent = nil
-		reviewed.wait(evidence, text)
-		if v.Outcome == gate.Block {
-			reviewed.State = Failed
-		}
-		if shown(c, o, want) {
-			return nil
-		}
-		c.Posted = want
-		return PostStatus{Posted: want}
-	}
-	evidence.Snapshot = o.Snapshot
-	if c.Intent == nil || c.Intent.Head != v.Head {
-		c.Intent = &MergeIntent{Head: v.Head, Base: o.Pull.Base, At: now, Commits: 1, Snapshot: o.Snapshot, Approvals: v.Approvals}
-		if p.Merge.Method == "rebase" {
-			c.Intent.Commits = o.Commits
-		}
-	}
-	reviewed.pass(c.Intent.At, evidence)
-	c.Gate(Merged).wait(Evidence{Head: v.Head}, "being merged")
-	c.Posted = want
-	var approvals []int64
-	for _, a := range v.Approvals {
-		approvals = append(approvals, a.ReviewID)
-	}
-	return Merge{Intent: *c.Intent, Status: want, Method: p.Merge.Method, Approvals: approvals}
-}
-
-// shown says whether the head carries the status already. A forge may shorten
-// a text, so the same state is enough once this very status was posted.
-func shown(c *Change, o Observation, want Posted) bool {
-	if o.Posted == want {
-		return true
-	}
-	return c.Posted == want && o.Posted.Head == want.Head && o.Posted.State == want.State
-}
-
-func identify(c *Change, p gate.PullRequest) {
-	c.Title, c.Author, c.Base, c.Opened, c.Labels = p.Title, p.Author, p.Base, p.Opened.UTC(), p.Labels
-	if c.Head != p.Head {
-		c.Head = p.Head
-		*c.Gate(Reviewed) = Gate{Name: Reviewed, State: Waiting, Owner: ownerOf(Reviewed)}
-		*c.Gate(Merged) = Gate{Name: Merged, State: Waiting, Owner: ownerOf(Merged)}
-	}
-}
-
-func reviewOwner(v gate.Verdict) string {
-	if len(v.Reasons) == 0 || len(v.Reasons[0].Who) == 0 {
-		return ownerOf(Reviewed)
-	}
-	return strings.Join(v.Reasons[0].Who, ", ")
-}
-
-func checks(results []gate.CheckResult) []Check {
-	var out []Check
-	for _, r := range results {
-		out = append(out, Check{Context: r.Context, State: r.State, URL: r.URL})
-	}
-	return out
 }
 
 // deadlines gives the gate whose turn it is its deadline, and notes when one

@@ -122,6 +122,14 @@ func (w *world) deploy(phase deployer.Phase) {
 	}
 }
 
+// kept is the record after an action that writes to it in its own transaction.
+func kept(c Change, a Action) Change {
+	if v, ok := a.(VerifyLanding); ok {
+		c.Landed, c.Receipt = &Landed{Equal: ref.Yes, Tree: other}, &Receipt{Merge: v.Merge, Head: v.Head}
+	}
+	return c
+}
+
 // settle looks until nothing is left to do.
 func settle(t interface {
 	Helper()
@@ -135,6 +143,7 @@ func settle(t interface {
 		}
 		if c = next; action != nil {
 			w.act(action)
+			c = kept(c, action)
 		}
 	}
 	t.Fatalf("the change does not come to rest: %+v", c)
@@ -305,6 +314,7 @@ func TestAFaultyPolicyOnTheMergeCommitReleasesNothing(t *testing.T) {
 	p := plan()
 	p.Faults = []string{".slipway.yaml:3: no such key"}
 	c, action := Decide(c, w.observe(), p, start)
+	c, action = Decide(kept(c, action), w.observe(), p, start)
 	if action != nil || c.Gate(PostMergeCI).State != Failed || c.Releasable {
 		t.Fatalf("%#v, %+v", action, c.Gate(PostMergeCI))
 	}
@@ -369,6 +379,7 @@ func TestA5KilledAnywhereNothingIsDoneTwice(t *testing.T) {
 				continue
 			}
 			w.act(action)
+			stored = kept(stored, action)
 		}
 		if stored.Outcome != OutcomeHealthy {
 			t.Fatalf("outcome %q: %+v", stored.Outcome, stored.Gates)

@@ -16,10 +16,18 @@ func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 	merged(c, o, p, now)
 	if o.Elsewhere {
 		c.Outcome = OutcomeClosed
+		c.Gate(Merged).pass(c.MergedAt, c.merge())
 		c.Gate(PostMergeCI).wait(Evidence{MergeSHA: c.MergeSHA}, "it was merged to "+c.Base+", which is not released here")
 		return nil
 	}
-	if len(p.Faults) > 0 && !c.Releasable {
+	faulty := len(p.Faults) > 0 && !c.Releasable
+	if !c.Unjudged && !faulty {
+		c.Releasable = true // its version is reserved meanwhile, in the branch's order
+	}
+	if action, ok := verified(c, o, p, now); !ok {
+		return action
+	}
+	if faulty {
 		// Defaults in the place of what the file meant could release anything
 		// anywhere.
 		if !superseded(c, o, now) {
@@ -75,15 +83,14 @@ func merged(c *Change, o Observation, p Plan, now time.Time) {
 			c.MergedAt = c.Intent.At // a forge that counts whole seconds
 		}
 		c.Unjudged = !judged
-		c.Verdict, c.Refusal = nil, nil
+		c.Verdict, c.Acts, c.Refusal = nil, nil, nil
 	}
 	c.Gate(Code).pass(c.Opened, Evidence{Head: c.Head})
 	c.Gate(Opened).pass(c.Opened, Evidence{Head: c.Head, PullRequest: c.ID})
-	evidence := Evidence{Head: c.Head, MergeSHA: c.MergeSHA, MergedBy: c.MergedBy}
-	c.Gate(Merged).pass(c.MergedAt, evidence)
 	if !c.Unjudged {
 		return
 	}
+	c.Gate(Merged).pass(c.MergedAt, c.merge())
 	reviewed := c.Gate(Reviewed)
 	if p.Merge.Unjudged == "deploy" {
 		reviewed.reach(Skipped, c.MergedAt, reviewed.Evidence)
@@ -91,6 +98,11 @@ func merged(c *Change, o Observation, p Plan, now time.Time) {
 		return
 	}
 	reviewed.fail(c.MergedAt, reviewed.Evidence, "merged by %s without a verdict", c.MergedBy)
+}
+
+// merge is the evidence of the merge.
+func (c *Change) merge() Evidence {
+	return Evidence{Head: c.Head, MergeSHA: c.MergeSHA, MergedBy: c.MergedBy}
 }
 
 // Judged says whether a merge was ours: it was intended on a verdict, and the

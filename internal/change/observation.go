@@ -13,8 +13,14 @@ type Observation struct {
 	Verdict gate.Verdict
 	// Snapshot is the hash of the judged snapshot.
 	Snapshot string
+	// Fingerprint and Seq are those of the record.
+	Fingerprint string
+	Seq         int64
 	// Commits is how many commits the pull request has.
 	Commits int
+	// Replay is what the head's own policy would change; nil when that was not
+	// asked, or was asked for this head before.
+	Replay *Replay
 	// Posted is the gate's commit status as the forge shows it on the head.
 	Posted Posted
 	// Elsewhere says that it was merged to a branch that is not released here.
@@ -109,6 +115,8 @@ type Merge struct {
 // receipt; what is not equal freezes the branch.
 type VerifyLanding struct {
 	Merge, Head ref.SHA
+	Method      string
+	Commits     int // how many commits the merge made
 }
 
 // ReserveVersion wants the branch's worker to give this merge its version.

@@ -83,6 +83,8 @@ func Verb(action Action) string {
 		return "status.post"
 	case Merge:
 		return "merge"
+	case VerifyLanding:
+		return "merge.verify"
 	case ReserveVersion:
 		return "version.reserve"
 	case CreateTag:
@@ -111,6 +113,8 @@ func Identity(action Action) string {
 		return string(a.Posted.Head)
 	case Merge:
 		return fmt.Sprintf("%s approvals %v", a.Intent.Head, a.Approvals)
+	case VerifyLanding:
+		return string(a.Merge)
 	case ReserveVersion:
 		return a.Branch.String()
 	case CreateTag:
