@@ -68,17 +68,20 @@ func slipway() house {
 			"internal/fault":     pureFacts,
 			"gate":               pureFacts,
 			"gate/queue":         pureFacts,
+			"gate/owners":        pureFacts,
 			"deployer":           pureFacts,
 			"pools":              pureFacts,
 			"dispatcher/compare": pureFacts,
 
-			"internal/change": pureRecord,
-			"internal/authz":  pureRecord,
+			"internal/change":  pureRecord,
+			"internal/authz":   pureRecord,
+			"internal/command": pureRecord,
 
 			"internal/reconcile": domain,
 			"dispatcher":         domain,
 			"config":             domain,
 			"internal/onboard":   domain,
+			"internal/canary":    domain,
 
 			"internal/forge/gitea":  adapters,
 			"internal/forge/github": adapters,
@@ -110,6 +113,8 @@ func slipway() house {
 		pure: []string{
 			"github.com/Masterminds/semver/v3",
 			"gonum.org/v1/gonum",
+			"github.com/yuin/goldmark",
+			"github.com/hmarr/codeowners",
 		},
 		checkers: []string{
 			"pgregory.net/rapid",
