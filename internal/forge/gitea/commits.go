@@ -16,6 +16,7 @@ import (
 // commit is one commit with the trailers that name further authors.
 type commit struct {
 	gate.Commit
+	parents   []ref.SHA
 	coAuthors []string // e-mails
 }
 
@@ -67,6 +68,14 @@ func toCommit(row *sdk.Commit) (commit, error) {
 		Committer:      login(row.Committer),
 		CommitterEmail: row.RepoCommit.Committer.Email,
 	}}
+	for _, p := range row.Parents {
+		parent, err := ref.ParseSHA(p.SHA)
+		if err != nil {
+			return commit{}, err
+		}
+		one.parents = append(one.parents, parent)
+	}
+	one.Parents = len(one.parents)
 	for _, found := range coAuthor.FindAllStringSubmatch(row.RepoCommit.Message, -1) {
 		one.coAuthors = append(one.coAuthors, strings.TrimSpace(found[1]))
 	}

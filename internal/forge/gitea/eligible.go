@@ -167,18 +167,6 @@ func (c *Client) teamMembers(ctx context.Context, repo ref.RepoID, names []strin
 	return logins, nil
 }
 
-// reviewers are those whose word decides anything, each once.
-func reviewers(reviews []gate.Review) []string {
-	var logins []string
-	for _, r := range reviews {
-		decides := r.State == gate.ReviewApproved || r.State == gate.ReviewChangesRequested
-		if decides && r.Reviewer != "" && !slices.Contains(logins, r.Reviewer) {
-			logins = append(logins, r.Reviewer)
-		}
-	}
-	return logins
-}
-
 func contains(logins []string, who string) bool {
 	return slices.ContainsFunc(logins, func(l string) bool { return strings.EqualFold(l, who) })
 }

@@ -96,6 +96,7 @@ func New(c Config) (*Client, error) {
 		login:    c.Login,
 		dirs:     c.WorkflowDirs,
 		onUnread: c.OnUnread,
+		settling: settling{after: settleAfter},
 		http: &http.Client{
 			Timeout:   c.Timeout,
 			Transport: &carrier{site: site, token: c.Token, next: transport(c.HTTPClient), onCall: c.OnCall},

@@ -115,8 +115,8 @@ func (w *world) testChecks(t *testing.T) {
 			t.Errorf("missing: %v", want)
 		}
 	})
-	r.run(t, "a look with four runs takes fourteen calls: eight, one for each run, the runs' two folders", func(t *testing.T, r *repository) {
-		if len(routes) != 14 {
+	r.run(t, "a look with four runs takes fifteen calls: nine, one for each run, the runs' two folders", func(t *testing.T, r *repository) {
+		if len(routes) != 15 {
 			t.Errorf("%d calls: %q", len(routes), routes)
 		}
 	})

@@ -47,7 +47,7 @@ func (w *world) testRevert(t *testing.T) {
 		wantFault(t, err, fault.Changed, "already exists")
 	})
 	r.run(t, "it can be commented on", func(t *testing.T, r *repository) {
-		if err := r.client.Comment(t.Context(), id, "Rolled back."); err != nil {
+		if _, err := r.client.Comment(t.Context(), id, "Rolled back."); err != nil {
 			t.Fatal(err)
 		}
 		var comments []struct {

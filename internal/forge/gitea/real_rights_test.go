@@ -34,8 +34,8 @@ func (w *world) testRights(t *testing.T) {
 	}
 	success := change.Posted{Head: head, State: gate.StateSuccess, Text: "well"}
 
-	r.run(t, "without write:repository it reads everything and writes nothing", func(t *testing.T, r *repository) {
-		reader := with(t, w.bot, "read:repository")
+	r.run(t, "without a scope to write it reads everything and writes nothing", func(t *testing.T, r *repository) {
+		reader := with(t, w.bot, "read:repository", "read:issue")
 		s := reader.snapshot(id)
 		if s.ReviewsRead != ref.Yes || s.CommitsRead != ref.Yes || s.Checks.JobsRead != ref.Yes || s.Reviews[0].Eligible != ref.Yes {
 			t.Errorf("got %+v", s)
@@ -44,11 +44,22 @@ func (w *world) testRights(t *testing.T) {
 		wantFault(t, reader.client.Merge(t.Context(), squash(id, head)), fault.Permanent, "403", "write:repository")
 		wantFault(t, reader.client.CreateTag(t.Context(), r.id, "v1.0.0", head, "x"), fault.Permanent, "403", "write:repository")
 	})
+	r.run(t, "without read:issue it is unknown when the base was changed, and so which reviews count", func(t *testing.T, r *repository) {
+		reader := with(t, w.bot, "read:repository")
+		look := must(reader.client.Look(t.Context(), id, reconcile.Want{Fresh: true}))(t)
+		if look.CommentsRead != ref.Unknown || look.Snapshot.ReviewsRead != ref.Unknown || look.Snapshot.CommitsRead != ref.Yes {
+			t.Errorf("got %+v", look)
+		}
+		if _, unread := reader.calls.seen(); unread == nil || !strings.Contains(unread.Error(), "timeline of "+id.String()) {
+			t.Errorf("nobody was told why: %v", unread)
+		}
+	})
 	r.run(t, "without write:issue it cannot comment", func(t *testing.T, r *repository) {
-		wantFault(t, with(t, w.bot, "write:repository").client.Comment(t.Context(), id, "hello"), fault.Permanent, "403", "write:issue")
+		_, err := with(t, w.bot, "write:repository").client.Comment(t.Context(), id, "hello")
+		wantFault(t, err, fault.Permanent, "403", "write:issue")
 	})
 	r.run(t, "without a scope for repositories the pull request itself is refused", func(t *testing.T, r *repository) {
-		_, err := with(t, w.bot, "write:issue").client.Snapshot(t.Context(), id)
+		_, err := freshly(t.Context(), with(t, w.bot, "write:issue").client, id)
 		wantFault(t, err, fault.Permanent, id.String(), "403")
 	})
 	r.run(t, "without administering the repository it is unknown who may approve", func(t *testing.T, r *repository) {
@@ -64,7 +75,7 @@ func (w *world) testRights(t *testing.T) {
 	r.run(t, "an unknown token is refused for good, and not repeated", func(t *testing.T, r *repository) {
 		stranger := w.bot
 		stranger.Token = strings.Repeat("a1", 20)
-		_, err := w.as(t, r.id, stranger).client.Snapshot(t.Context(), id)
+		_, err := freshly(t.Context(), w.as(t, r.id, stranger).client, id)
 		wantFault(t, err, fault.Permanent, id.String(), "401")
 		if strings.Contains(err.Error(), stranger.Token) {
 			t.Errorf("the token is in the error: %v", err)
@@ -104,7 +115,7 @@ func (w *world) testUnread(t *testing.T, r *repository, id ref.PullID) {
 			client := must(New(Config{URL: w.URL(), Login: "slipway", Token: func() (string, error) { return w.bot.Token, nil },
 				HTTPClient: &http.Client{Transport: answering(test.fails, test.status)},
 				OnUnread:   func(err error) { unread = append(unread, err) }}))(t)
-			s := must(client.Snapshot(t.Context(), id))(t)
+			s := must(freshly(t.Context(), client, id))(t)
 			for _, fact := range test.facts(s) {
 				if fact != ref.Unknown {
 					t.Errorf("got %s", fact)
@@ -118,14 +129,14 @@ func (w *world) testUnread(t *testing.T, r *repository, id ref.PullID) {
 	r.run(t, "the pull request itself is an error, to be tried later", func(t *testing.T, r *repository) {
 		client := must(New(Config{URL: w.URL(), Login: "slipway", Token: func() (string, error) { return w.bot.Token, nil },
 			HTTPClient: &http.Client{Transport: answering("/pulls/"+itoa(id.Number), 503)}}))(t)
-		_, err := client.Snapshot(t.Context(), id)
+		_, err := freshly(t.Context(), client, id)
 		wantFault(t, err, fault.Later, id.String(), "503")
 	})
 	r.run(t, "a look that is called off is an error", func(t *testing.T, r *repository) {
 		ctx, cancel := context.WithCancel(t.Context())
 		client := must(New(Config{URL: w.URL(), Login: "slipway", Token: func() (string, error) { return w.bot.Token, nil },
 			HTTPClient: &http.Client{Transport: before("/reviews", cancel)}}))(t)
-		_, err := client.Snapshot(ctx, id)
+		_, err := freshly(ctx, client, id)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}

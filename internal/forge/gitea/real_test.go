@@ -56,6 +56,7 @@ func TestRealGitea(t *testing.T) {
 	w := start(t)
 	for name, test := range map[string]func(*testing.T){
 		"Snapshot":   w.testSnapshot,
+		"Look":       w.testLook,
 		"Fork":       w.testFork,
 		"Checks":     w.testChecks,
 		"Reviews":    w.testReviews,
@@ -279,20 +280,16 @@ func (r *repository) review(who server.Account, id ref.PullID, on ref.SHA, event
 	return made.ID
 }
 
-// snapshot reads one, again if the head is moving.
+// snapshot looks without what is remembered.
 func (r *repository) snapshot(id ref.PullID) gate.Snapshot {
 	r.t.Helper()
-	var s gate.Snapshot
-	r.eventually("the head stands still", func() bool {
-		r.calls.reset()
-		var err error
-		s, err = r.client.Snapshot(r.t.Context(), id)
-		if err != nil && fault.KindOf(err) != fault.Changed {
-			r.t.Fatal(err)
-		}
-		return err == nil
-	})
-	return s
+	return r.look(id, reconcile.Want{Fresh: true}).Snapshot
+}
+
+// freshly looks without what is remembered.
+func freshly(ctx context.Context, c *Client, id ref.PullID) (gate.Snapshot, error) {
+	look, err := c.Look(ctx, id, reconcile.Want{Fresh: true})
+	return look.Snapshot, err
 }
 
 // merge merges as soon as Gitea no longer asks for patience.

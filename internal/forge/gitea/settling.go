@@ -18,6 +18,7 @@ import (
 // head and base; reading the pull request makes Gitea run a check it had put
 // off, so a second look always has an answer to find.
 type settling struct {
+	after time.Duration // for how long false must be seen
 	mu    sync.Mutex
 	since map[ref.PullID]unsettled
 }
@@ -52,7 +53,7 @@ func (s *settling) mergeable(p gate.PullRequest, flag bool, now time.Time) ref.F
 		s.since[p.ID] = unsettled{head: p.Head, base: p.BaseHead, at: now}
 		return ref.Unknown
 	}
-	if now.Sub(first.at) < settleAfter {
+	if now.Sub(first.at) < s.after {
 		return ref.Unknown
 	}
 	return ref.No

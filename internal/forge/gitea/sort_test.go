@@ -226,7 +226,7 @@ func TestSettling(t *testing.T) {
 	}
 	for name, steps := range tests {
 		t.Run(name, func(t *testing.T) {
-			var s settling
+			s := settling{after: settleAfter}
 			for i, step := range steps {
 				if got := s.mergeable(step.pull, step.flag, begun.Add(step.after)); got != step.want {
 					t.Errorf("step %d: got %s, want %s", i, got, step.want)

@@ -124,5 +124,6 @@ var words = map[string]struct{}{
 	"repos": {}, "pulls": {}, "commits": {}, "reviews": {}, "files": {}, "merge": {}, "statuses": {},
 	"actions": {}, "runs": {}, "jobs": {}, "branch_protections": {}, "branches": {}, "collaborators": {},
 	"permission": {}, "teams": {}, "members": {}, "contents-ext": {}, "tags": {}, "git": {}, "releases": {},
-	"issues": {}, "comments": {},
+	"issues": {}, "comments": {}, "timeline": {}, "reactions": {}, "activities": {}, "feeds": {},
+	"reviewers": {}, "orgs": {},
 }

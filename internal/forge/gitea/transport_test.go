@@ -112,7 +112,7 @@ func TestNoErrorCarriesTheToken(t *testing.T) {
 	for name, answer := range answers {
 		t.Run(name, func(t *testing.T) {
 			c := answered(t, answer)
-			_, err := c.Snapshot(t.Context(), somePull)
+			_, err := freshly(t.Context(), c, somePull)
 			wantFault(t, err, fault.Later, "acme/app#1")
 			if strings.Contains(err.Error(), secretToken) {
 				t.Errorf("the token is in %v", err)
