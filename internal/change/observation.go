@@ -88,6 +88,9 @@ type Landed struct {
 	Equal ref.Fact `json:"equal"`
 	// Parent is the commit that the merge landed on.
 	Parent ref.SHA `json:"parent"`
+	// Commits is how many commits of the base the merge made, from Merge down to
+	// Parent. A rebase leaves out merges, and what the base had already.
+	Commits int `json:"commits,omitempty"`
 	// Tree landed; Want is what the merge computed anew comes to.
 	Tree ref.SHA `json:"tree"`
 	Want ref.SHA `json:"want"`

@@ -139,6 +139,7 @@ func (g *Mirrors) environment(c command) []string {
 	settings := [][2]string{
 		{"core.hooksPath", os.DevNull},
 		{"core.attributesFile", os.DevNull},
+		{"attr.tree", ""}, // newer gits take attributes from a bare repository's HEAD
 		{"core.fsmonitor", "false"},
 		{"credential.helper", ""},
 		{"transfer.fsckObjects", "true"},

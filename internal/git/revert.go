@@ -182,18 +182,11 @@ func (g *Mirrors) trees(ctx context.Context, m *mirror, tip, commit ref.SHA) (tr
 
 // merge is the tree of two commits' merge. A conflict is fault.Permanent.
 func (g *Mirrors) merge(ctx context.Context, m *mirror, ours, theirs ref.SHA) (ref.SHA, error) {
-	out, err := g.run(ctx, command{
-		args: []string{"merge-tree", "--write-tree", "--name-only", "--no-messages", "-z", string(ours), string(theirs)},
-		dir:  m.path,
-	})
-	if f := (*failure)(nil); errors.As(err, &f) && f.exit == 1 {
-		parts := strings.Split(strings.TrimSuffix(string(f.out), "\x00"), "\x00")
-		return "", fault.AsPermanent(fmt.Errorf("%w: later changes conflict in %s", reconcile.ErrNotRevertible, quoted(parts[1:])))
+	tree, conflicts, err := g.mergeTrees(ctx, m.path, ours, theirs)
+	if err == nil && len(conflicts) > 0 {
+		err = fault.AsPermanent(fmt.Errorf("%w: later changes conflict in %s", reconcile.ErrNotRevertible, quoted(conflicts)))
 	}
-	if err != nil {
-		return "", err
-	}
-	return ref.ParseSHA(strings.TrimSuffix(string(out), "\x00"))
+	return tree, err
 }
 
 // commit writes a commit object; date is in git's own form.
