@@ -24,7 +24,9 @@ func large(n int) (gate.Snapshot, gate.Policy) {
 		j := job(1, 1, gate.StateSuccess)
 		j.Name, j.URL = name, url
 		s.Checks.Jobs = append(s.Checks.Jobs, j)
-		s.Reviews = append(s.Reviews, approval(int64(i), fmt.Sprintf("reviewer-%d", i)))
+		reviewer := fmt.Sprintf("reviewer-%d", i)
+		s.Reviews = append(s.Reviews, approval(int64(i), reviewer))
+		p.Principals[reviewer] = gate.Principal{Kind: gate.KindPerson}
 	}
 	return s, p
 }

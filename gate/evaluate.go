@@ -2,7 +2,6 @@ package gate
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -32,157 +31,97 @@ const (
 	whoOperator  = "operator"
 	whoHolder    = "whoever set the label"
 	whoSlipway   = "slipway"
+	whoTime      = "time"
 )
 
-// evaluation gathers the reasons of one verdict.
+// evaluation gathers the requirements of one verdict.
 type evaluation struct {
 	Snapshot
 	policy  Policy
+	now     time.Time
 	verdict Verdict
-	recheck time.Duration
+	wants   []want
+
+	scope   scope
+	people  people
+	valid   []approval // that pass every rule about a single approval
+	reviews []Review   // the decisive ones, by login
+	vetoes  []party    // whose change requests stand
+	// undeclared have approved, and are neither person nor agent.
+	undeclared []string
 }
 
 // Evaluate judges one pull request at s.Pull.Head. It is a pure function: the
 // same snapshot, policy and time give the same verdict, in whatever order the
 // statuses, jobs and reviews are listed.
 func Evaluate(s Snapshot, p Policy, now time.Time) Verdict {
-	e := evaluation{Snapshot: s, policy: p, verdict: Verdict{Head: s.Pull.Head}}
-	e.judgePolicy()
+	e := evaluation{Snapshot: s, policy: p, now: now, verdict: Verdict{Head: s.Pull.Head}}
+	e.wants = make([]want, 0, 16+len(p.Checks)+len(p.Demands)+len(s.Owned)+len(p.Conditions)+len(p.Freezes))
+	e.scope = newScope(&e.Snapshot, &e.policy)
+	e.people = newPeople(&e.Snapshot, &e.policy)
 	e.judgePull()
+	e.judgePolicy()
 	e.judgeIdentities()
-	e.judgeReviews()
 	e.judgeChecks()
-	return e.conclude(now)
+	e.judgeReviews()
+	e.judgeDemands()
+	e.judgeOwners()
+	e.judgeConditions()
+	e.judgeFreezes()
+	e.judgeRequest()
+	return e.conclude()
 }
 
-func (e *evaluation) judgePolicy() {
-	for _, f := range e.policy.Faults {
-		e.block(CodePolicy, whoOperator, "%s", f)
-	}
-	if len(e.policy.Faults) == 0 {
-		for _, f := range e.HeadPolicyFaults {
-			e.block(CodePolicy, whoAuthor, "it would break the policy: %s", f)
+// conclude lets an emergency waive what it may, sorts the reasons and draws
+// the outcome from them.
+func (e *evaluation) conclude() Verdict {
+	waives := e.judgeEmergency()
+	v := &e.verdict
+	v.Requirements = make([]Requirement, 0, len(e.wants))
+	for i := range e.wants {
+		w := &e.wants[i]
+		if waives[w.word()] && w.waive() {
+			v.Waived = true
+		}
+		w.conclude()
+		v.Requirements = append(v.Requirements, w.Requirement)
+		if w.optional {
+			continue
+		}
+		v.Reasons = append(v.Reasons, w.reasons...)
+		if !w.again.IsZero() && (v.Recheck.IsZero() || w.again.Before(v.Recheck)) {
+			v.Recheck = w.again
 		}
 	}
-	if len(e.policy.Checks) == 0 && len(e.policy.Faults) == 0 {
-		e.block(CodePolicy, whoOperator, "the policy requires no check (gate.checks)")
+	sortReasons(v.Reasons)
+	v.Reasons = slices.CompactFunc(v.Reasons, func(a, b Reason) bool {
+		return a.Code == b.Code && a.Sentence == b.Sentence
+	})
+	switch {
+	case len(v.Reasons) == 0:
+		v.Outcome = Merge
+	case v.Reasons[0].Outcome == Block: // blocks stand above waits
+		v.Outcome = Block
 	}
-	if e.policy.Bot == "" {
-		e.block(CodePolicy, whoOperator, "Slipway does not know its own login, so it cannot leave out its own approval")
+	if v.Outcome != Merge {
+		v.Acts = e.acts()
 	}
+	return *v
 }
 
-func (e *evaluation) judgePull() {
-	pull := e.Pull
-	switch {
-	case pull.Merged == ref.Yes:
-		e.block(CodeClosed, whoAuthor, "it is merged already")
-	case pull.Open == ref.No:
-		e.block(CodeClosed, whoAuthor, "it is closed")
-	}
-	if pull.Draft == ref.Yes {
-		e.wait(CodeDraft, whoAuthor, "it is a draft")
-	}
-	if pull.Mergeable == ref.No {
-		e.block(CodeConflict, whoAuthor, "it does not merge cleanly into %s", orElse(pull.Base, "its base"))
-	}
-	e.known(pull.Open, "whether it is open")
-	e.known(pull.Merged, "whether it is merged already")
-	e.known(pull.Draft, "whether it is a draft")
-	e.known(e.WorkflowsChanged, "whether it changes CI workflows")
-	switch {
-	case pull.Mergeable != ref.Unknown:
-	case pull.Draft == ref.Yes:
-		// Some forges never say it of a draft; that it is one is reason enough,
-		// and when it ends there is a webhook.
-	default:
-		e.wait(CodeUnknown, whoSlipway, "the forge is still computing whether it merges cleanly")
-		e.again(recheckMergeable)
-	}
-	if pull.Head == "" {
-		e.unknown("its head commit")
-	}
-	if pull.Author == "" {
-		e.unknown("who opened it")
-	}
-	for _, label := range pull.Labels {
-		// A label that differs in case only was meant to hold.
-		if slices.ContainsFunc(e.policy.HoldLabels, func(h string) bool { return login(h) == login(label) }) {
-			e.wait(CodeHold, whoHolder, "the label %q holds it", label)
-		}
-	}
-}
+func (e *evaluation) settle(w *want) { e.wants = append(e.wants, *w) }
 
-func (e *evaluation) judgeChecks() {
-	if e.Checks.SHA != e.Pull.Head {
-		e.unknown("the checks on its head commit")
+func sortReasons(reasons []Reason) {
+	if len(reasons) < 2 {
 		return
 	}
-	e.known(e.Checks.StatusesRead, statusesOf(e.Checks))
-	e.known(e.Checks.JobsRead, jobsOf(e.Checks))
-	e.verdict.Checks = CheckRequired(e.policy.Checks, e.Checks)
-	for _, r := range e.verdict.Checks {
-		if r.Reason != nil {
-			e.verdict.Reasons = append(e.verdict.Reasons, *r.Reason)
-		}
-	}
-}
-
-// conclude sorts the reasons and draws the outcome from them.
-func (e *evaluation) conclude(now time.Time) Verdict {
-	v := e.verdict
-	v.Outcome = Merge
-	for _, r := range v.Reasons {
-		switch {
-		case r.Outcome == Block:
-			v.Outcome = Block
-		case v.Outcome == Merge:
-			v.Outcome = Wait
-		}
-		if r.Code == CodeUnknown {
-			e.again(recheckUnknown)
-		}
-	}
-	slices.SortFunc(v.Reasons, func(a, b Reason) int {
+	slices.SortFunc(reasons, func(a, b Reason) int {
 		return cmp.Or(
 			cmp.Compare(b.Outcome, a.Outcome), // Block stands above Wait
 			cmp.Compare(a.Code.rank(), b.Code.rank()),
 			strings.Compare(a.Sentence, b.Sentence),
 		)
 	})
-	v.Reasons = slices.CompactFunc(v.Reasons, func(a, b Reason) bool {
-		return a.Code == b.Code && a.Sentence == b.Sentence
-	})
-	if e.recheck > 0 {
-		v.Recheck = now.Add(e.recheck)
-	}
-	return v
-}
-
-func (e *evaluation) block(c Code, who, format string, args ...any) {
-	e.add(Reason{Code: c, Outcome: Block, Sentence: fmt.Sprintf(format, args...), Who: []string{who}})
-}
-
-func (e *evaluation) wait(c Code, who, format string, args ...any) {
-	e.add(Reason{Code: c, Outcome: Wait, Sentence: fmt.Sprintf(format, args...), Who: []string{who}})
-}
-
-// known asks that a fact was read, whatever it says.
-func (e *evaluation) known(f ref.Fact, what string) {
-	if f == ref.Unknown {
-		e.unknown(what)
-	}
-}
-
-func (e *evaluation) unknown(what string) { e.add(unread(what)) }
-
-func (e *evaluation) add(r Reason) { e.verdict.Reasons = append(e.verdict.Reasons, r) }
-
-// again asks for another look after d, or sooner.
-func (e *evaluation) again(d time.Duration) {
-	if e.recheck == 0 || d < e.recheck {
-		e.recheck = d
-	}
 }
 
 // unread is the reason for a fact that could not be read. It waits: the next
@@ -200,4 +139,11 @@ func orElse(s, otherwise string) string {
 		return otherwise
 	}
 	return s
+}
+
+// known asks that a fact was read, whatever it says.
+func (w *want) known(e *evaluation, f ref.Fact, what string) {
+	if f == ref.Unknown {
+		w.unknown(e, what)
+	}
 }

@@ -21,7 +21,7 @@ func TestEvaluatePull(t *testing.T) {
 			want:   gate.Wait,
 			codes: []gate.Code{
 				gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown,
-				gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown,
+				gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown,
 			},
 		},
 		{
@@ -143,7 +143,9 @@ func TestEvaluateWorkflowFiles(t *testing.T) {
 			name: "two approvals under agents' accounts do not do for workflow files",
 			differ: func(s *gate.Snapshot, p *gate.Policy) {
 				changed(s)
-				p.People = []string{"paula"}
+				p.Principals = map[string]gate.Principal{
+					"alice": agent("m1", "acme", ""), "bob": agent("m2", "acme", ""), "carol": {Kind: gate.KindPerson}, "paula": {Kind: gate.KindPerson},
+				}
 			},
 			want: gate.Wait, codes: []gate.Code{gate.CodePerson}, says: "a person must approve", who: "paula",
 		},
@@ -151,7 +153,7 @@ func TestEvaluateWorkflowFiles(t *testing.T) {
 			name: "a person's approval that does not count does not do either",
 			differ: func(s *gate.Snapshot, p *gate.Policy) {
 				changed(s)
-				p.People = []string{"paula"}
+				p.Principals["alice"], p.Principals["bob"] = agent("m1", "acme", ""), agent("m2", "acme", "")
 				old := approval(3, "paula")
 				old.Commit = older
 				s.Reviews = append(s.Reviews, old)
@@ -162,7 +164,9 @@ func TestEvaluateWorkflowFiles(t *testing.T) {
 			name: "where no person is declared, nobody can approve it",
 			differ: func(s *gate.Snapshot, p *gate.Policy) {
 				changed(s)
-				p.People = nil
+				p.Principals = map[string]gate.Principal{
+					"alice": agent("m1", "acme", ""), "bob": agent("m2", "acme", ""), "carol": agent("m3", "acme", ""),
+				}
 			},
 			want: gate.Block, codes: []gate.Code{gate.CodePerson}, says: "no declared person", who: "operator",
 		},
@@ -170,7 +174,9 @@ func TestEvaluateWorkflowFiles(t *testing.T) {
 			name: "where the only person wrote it, nobody can approve it",
 			differ: func(s *gate.Snapshot, p *gate.Policy) {
 				changed(s)
-				p.People = []string{"Carol"}
+				p.Principals = map[string]gate.Principal{
+					"alice": agent("m1", "acme", ""), "bob": agent("m2", "acme", ""), "carol": {Kind: gate.KindPerson},
+				}
 			},
 			want: gate.Block, codes: []gate.Code{gate.CodePerson}, says: "no declared person",
 		},

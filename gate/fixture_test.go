@@ -33,9 +33,21 @@ func policy() gate.Policy {
 		},
 		Approvals:  2,
 		HoldLabels: []string{"hold"},
-		People:     []string{"alice", "paula"},
+		Principals: persons("alice", "bob", "carol", "dave", "erin", "paula"),
 		Bot:        "slipway-bot",
 	}
+}
+
+func persons(logins ...string) map[string]gate.Principal {
+	out := map[string]gate.Principal{}
+	for _, who := range logins {
+		out[who] = gate.Principal{Kind: gate.KindPerson}
+	}
+	return out
+}
+
+func agent(model, operator, pool string) gate.Principal {
+	return gate.Principal{Kind: gate.KindAgent, Model: model, Operator: operator, Pool: pool}
 }
 
 // ready is a pull request by carol that alice and bob approved and that is
@@ -48,8 +60,8 @@ func ready() gate.Snapshot {
 			Open: ref.Yes, Merged: ref.No, Draft: ref.No, Mergeable: ref.Yes,
 		},
 		Commits: []gate.Commit{
-			{SHA: older, Author: "carol", AuthorEmail: "carol@acme.example", Committer: "carol", CommitterEmail: "carol@acme.example"},
-			{SHA: head, Author: "carol", AuthorEmail: "carol@acme.example", Committer: "carol", CommitterEmail: "carol@acme.example"},
+			{SHA: older, Author: "carol", AuthorEmail: "carol@acme.example", Committer: "carol", CommitterEmail: "carol@acme.example", Parents: 1},
+			{SHA: head, Author: "carol", AuthorEmail: "carol@acme.example", Committer: "carol", CommitterEmail: "carol@acme.example", Parents: 1},
 		},
 		CommitsRead: ref.Yes,
 		Checks: gate.Checks{
@@ -67,13 +79,16 @@ func ready() gate.Snapshot {
 		Reviews:          []gate.Review{approval(1, "alice"), approval(2, "bob")},
 		ReviewsRead:      ref.Yes,
 		WorkflowsChanged: ref.No,
+		Files:            []gate.File{{Path: "app/main.go", Added: 10, Deleted: 2}},
+		FilesRead:        ref.Yes,
+		FrozenRead:       ref.Yes,
 	}
 }
 
 func approval(id int64, who string) gate.Review {
 	return gate.Review{
 		ID: id, Reviewer: who, State: gate.ReviewApproved, Commit: head, ObservedHead: head,
-		Official: ref.Yes, Eligible: ref.Yes,
+		Official: ref.Yes, Eligible: ref.Yes, At: now.Add(-time.Hour),
 	}
 }
 

@@ -77,7 +77,7 @@ var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 		p.Checks = p.Checks[:rapid.IntRange(0, len(p.Checks)).Draw(t, "rules")]
 	},
 	func(t *rapid.T, _ *gate.Snapshot, p *gate.Policy) {
-		p.People = pick(t, "people", [][]string{nil, {"ALICE"}, {"dave"}})
+		p.Principals = pick(t, "people", []map[string]gate.Principal{nil, persons("alice", "bob", "carol"), persons("dave")})
 	},
 }
 

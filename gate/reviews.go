@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"slipway/internal/ref"
 )
@@ -13,13 +14,18 @@ import (
 // judgeIdentities asks that it is known who wrote every commit: an unmapped
 // e-mail may be the approver's own.
 func (e *evaluation) judgeIdentities() {
+	w := newWant("identities", "whose work it is")
+	defer func() { e.settle(&w) }()
+	if e.Pull.Author == "" {
+		w.unknown(e, "who opened it")
+	}
 	switch {
 	case e.CommitsRead != ref.Yes:
-		e.unknown("its commits")
+		w.unknown(e, "its commits")
 		return
 	case !slices.ContainsFunc(e.Commits, func(c Commit) bool { return c.SHA == e.Pull.Head }):
 		// Read at another moment than the head, so they may lack an author.
-		e.unknown("the commits up to its head")
+		w.unknown(e, "the commits up to its head")
 	}
 	unmapped := map[string][]Commit{}
 	for _, c := range e.Commits {
@@ -30,127 +36,250 @@ func (e *evaluation) judgeIdentities() {
 			unmapped[c.CommitterEmail] = append(unmapped[c.CommitterEmail], c)
 		}
 	}
-	for mail, commits := range unmapped {
-		e.block(CodeUnmappedIdentity, whoAuthor, "the e-mail %q of commit %s%s belongs to no account",
+	for _, mail := range slices.Sorted(maps.Keys(unmapped)) {
+		commits := unmapped[mail]
+		w.block(CodeUnmappedIdentity, whoAuthor, "the e-mail %q of commit %s%s belongs to no account",
 			mail, commits[0].SHA.Short(), andMore(len(commits)-1))
+		w.do(stepDo, fmt.Sprintf("add the e-mail %q to an account", mail), whoAuthor)
 	}
 }
 
 // judgeReviews counts the approvals and looks for vetoes and, where workflow
 // files change, for a person.
 func (e *evaluation) judgeReviews() {
-	if e.ReviewsRead != ref.Yes {
-		e.unknown("its reviews")
-	}
-	wrote := e.writers()
+	count, veto := newWant("approvals", ""), newWant("veto", "nobody asks for changes")
+	e.reviews = decisive(e.Reviews)
 	var uncounted []string
-	for _, r := range decisive(e.Reviews) {
+	for _, r := range e.reviews {
+		p := e.people.party(r.Reviewer)
 		switch r.State {
 		case ReviewChangesRequested:
-			e.judgeVeto(r)
+			e.judgeVeto(&veto, p, r)
 		case ReviewDismissed:
 			uncounted = append(uncounted, r.Reviewer+" (dismissed)")
 		case ReviewApproved:
-			if why := e.discount(r, wrote); why != "" {
+			why, unread := e.discount(&p, r)
+			if unread != "" {
+				count.unknown(e, unread)
+			}
+			if why != "" {
 				uncounted = append(uncounted, why)
+				e.suspect(p, r)
 				continue
 			}
-			e.verdict.Approvals = append(e.verdict.Approvals, Approval{Login: r.Reviewer, ReviewID: r.ID, Commit: r.Commit})
+			e.valid = append(e.valid, approval{r, p})
 		}
 	}
-	if e.ReviewsRead != ref.Yes || e.CommitsRead != ref.Yes {
-		// Nothing was counted on facts that are not all there.
-		e.verdict.Approvals = nil
-		return
+	if e.ReviewsRead != ref.Yes {
+		veto.unknown(e, "its reviews")
 	}
-	e.countApprovals(uncounted)
-	if e.WorkflowsChanged == ref.Yes {
-		e.askPerson(wrote)
-	}
+	e.judgeCount(&count, uncounted)
+	e.settle(&count)
+	e.settle(&veto)
+	e.judgePerson()
 }
 
-func (e *evaluation) judgeVeto(r Review) {
-	if r.Eligible == ref.No || r.Official == ref.No {
-		return
-	}
+func (e *evaluation) judgeVeto(w *want, p party, r Review) {
 	sentence := fmt.Sprintf("%s asks for changes", orElse(r.Reviewer, "somebody"))
-	if r.Eligible == ref.Unknown || r.Official == ref.Unknown {
+	vetoer, _ := e.people.in(&e.policy.Vetoers, &p)
+	switch {
+	case vetoer == ref.Yes:
+	case r.Eligible == ref.Yes && r.Official == ref.Yes:
+	case (r.Eligible == ref.No || r.Official == ref.No) && vetoer == ref.No:
+		return
+	default:
 		sentence += " (and whether that counts could not be read)"
 	}
-	e.block(CodeVeto, orElse(r.Reviewer, whoReviewers), "%s", sentence)
+	w.block(CodeVeto, orElse(r.Reviewer, whoReviewers), "%s", sentence)
+	e.vetoes = append(e.vetoes, p)
 }
 
-func (e *evaluation) countApprovals(uncounted []string) {
-	need, have := max(e.policy.Approvals, MinApprovals), len(e.verdict.Approvals)
+// judgeCount asks for enough approvals that are independent of each other.
+func (e *evaluation) judgeCount(w *want, uncounted []string) {
+	need := e.needed()
+	w.Title = fmt.Sprintf("%d independent approvals", need)
+	if e.uncountable(w) {
+		return
+	}
+	parties := e.parties()
+	var names []string
+	for i, rival := range independent(parties, e.policy.OperatorOnce) {
+		a := e.valid[i]
+		if rival >= 0 {
+			uncounted = append(uncounted, a.Reviewer+" "+parties[i].overlap(parties[rival]))
+			continue
+		}
+		e.verdict.Approvals = append(e.verdict.Approvals, Approval{Login: a.Reviewer, ReviewID: a.ID, Commit: a.Commit})
+		names = append(names, a.Reviewer)
+	}
+	have := len(e.verdict.Approvals)
 	if have >= need {
+		w.Says = strings.Join(names, ", ")
 		return
 	}
 	sentence := fmt.Sprintf("%d of %d approvals on %s", have, need, orElse(e.Pull.Head.Short(), "its head"))
 	if len(uncounted) > 0 {
+		slices.Sort(uncounted)
 		sentence += "; not counted: " + strings.Join(uncounted, ", ")
 	}
-	e.wait(CodeApprovals, whoReviewers, "%s", sentence)
+	w.reasons = append(w.reasons, Reason{Code: CodeApprovals, Outcome: Wait, Sentence: sentence, Who: e.whoCounts(parties, have)})
 }
 
-// askPerson holds a change of CI workflows until a declared person approved:
-// such a change could have redefined the very checks that judge it.
-func (e *evaluation) askPerson(wrote map[string]bool) {
-	var people []string
-	for p, who := range e.policy.Principals {
-		if who.Kind != KindPerson {
-			continue
-		}
-		if slices.ContainsFunc(e.verdict.Approvals, func(a Approval) bool { return login(a.Login) == login(p) }) {
-			return
-		}
-		if p != "" && !wrote[login(p)] && login(p) != login(e.policy.Bot) {
-			people = append(people, p)
+// whoCounts are those whose approval would raise the count, where they are
+// known.
+func (e *evaluation) whoCounts(parties []party, have int) []string {
+	var names []string
+	for _, p := range e.candidates(false) {
+		if p.Kind == KindPerson || strength(append(slices.Clone(parties), p), e.policy.OperatorOnce) > have {
+			names = append(names, p.name)
 		}
 	}
-	if len(people) == 0 {
-		e.block(CodePerson, whoOperator, "it changes CI workflows, and there is no declared person who could approve that")
+	if len(names) == 0 {
+		return []string{whoReviewers}
+	}
+	return names
+}
+
+// suspect remembers who would count if it were declared what they are.
+func (e *evaluation) suspect(p party, r Review) {
+	if p.Kind != KindUnknown || p.unread != "" {
 		return
 	}
-	slices.Sort(people)
-	e.add(Reason{Code: CodePerson, Outcome: Wait, Sentence: "it changes CI workflows, which a person must approve", Who: people})
-}
-
-// discount says why an approval does not count, or "".
-func (e *evaluation) discount(r Review, wrote map[string]bool) string {
-	who, head := login(r.Reviewer), e.Pull.Head
-	switch {
-	case who == "":
-		return "one by nobody known"
-	case who == login(e.Pull.Author):
-		return r.Reviewer + " (opened it)"
-	case wrote[who]:
-		return r.Reviewer + " (wrote part of it)"
-	case who == login(e.policy.Bot):
-		return r.Reviewer + " (is Slipway)"
-	case r.Commit != head || head == "":
-		return r.Reviewer + " (given on another commit)"
-	case r.ObservedHead != head:
-		return r.Reviewer + " (given before this head)"
-	case r.Official == ref.No || r.Eligible == ref.No:
-		return r.Reviewer + " (may not approve)"
-	case r.Official != ref.Yes || r.Eligible != ref.Yes:
-		e.unknown("whether " + r.Reviewer + " may approve")
-		return r.Reviewer + " (unknown whether allowed)"
+	p.Kind = KindPerson
+	if why, _ := e.discount(&p, r); why == "" {
+		e.undeclared = append(e.undeclared, p.name)
 	}
-	return ""
 }
 
-// writers are the logins that opened, wrote, committed or co-wrote it.
-func (e *evaluation) writers() map[string]bool {
-	wrote := map[string]bool{login(e.Pull.Author): true}
-	for _, c := range e.Commits {
-		wrote[login(c.Author)] = true
-		wrote[login(c.Committer)] = true
-		for _, co := range c.CoAuthors {
-			wrote[login(co.Login)] = true
+// overlap says why p does not count beside rival.
+func (p *party) overlap(rival party) string {
+	if login(p.Model) == login(rival.Model) {
+		return "(runs the same model as " + rival.name + ")"
+	}
+	return "(has the operator of " + rival.name + ")"
+}
+
+// uncountable says that approvals cannot be counted on facts that are not all
+// there, and names these.
+func (e *evaluation) uncountable(w *want) bool {
+	if e.ReviewsRead != ref.Yes {
+		w.unknown(e, "its reviews")
+	}
+	if e.CommitsRead != ref.Yes {
+		w.unknown(e, "its commits")
+	}
+	return e.ReviewsRead != ref.Yes || e.CommitsRead != ref.Yes
+}
+
+func (e *evaluation) needed() int { return max(e.policy.Approvals, MinApprovals) }
+
+// parties are those whose approvals are valid, by login.
+func (e *evaluation) parties() []party {
+	out := make([]party, 0, len(e.valid))
+	for _, a := range e.valid {
+		out = append(out, a.party)
+	}
+	return out
+}
+
+// discount says why an approval does not count, or "", and what could not be
+// read about that, or "".
+func (e *evaluation) discount(p *party, r Review) (why, unread string) {
+	head := e.Pull.Head
+	switch {
+	case p.login == "":
+		return "one by nobody known", ""
+	case p.login == e.people.author.login:
+		return r.Reviewer + " (opened it)", ""
+	case e.people.wrote[p.login]:
+		return r.Reviewer + " (wrote part of it)", ""
+	case p.login == e.people.pusher:
+		return r.Reviewer + " (pushed its head)", ""
+	case p.login == e.people.bot:
+		return r.Reviewer + " (is Slipway)", ""
+	case r.Commit != head || head == "":
+		return r.Reviewer + " (given on another commit)", ""
+	case r.ObservedHead != head:
+		return r.Reviewer + " (given before this head)", ""
+	case !e.Retargeted.IsZero() && r.At.Unix() <= e.Retargeted.Unix():
+		// Forges keep full seconds, so within one nobody knows which came first.
+		return r.Reviewer + " (given before the base was changed)", ""
+	case r.Official == ref.No || r.Eligible == ref.No:
+		return r.Reviewer + " (may not approve)", ""
+	}
+	if why, unread = e.unchosen(p); why != "" && unread == "" {
+		return why, ""
+	}
+	if stranger, team := e.stranger(p); stranger != "" && (why == "" || team == "") {
+		why, unread = stranger, team
+		if team == "" {
+			return why, ""
 		}
 	}
-	return wrote
+	if r.Official != ref.Yes || r.Eligible != ref.Yes {
+		return r.Reviewer + " (unknown whether allowed)", "whether " + r.Reviewer + " may approve"
+	}
+	return why, unread
+}
+
+// unchosen says why the policy does not take p as an approver, or "".
+func (e *evaluation) unchosen(p *party) (why, unread string) {
+	if !e.policy.Approvers.empty() {
+		switch chosen, team := e.people.in(&e.policy.Approvers, p); {
+		case chosen == ref.No:
+			return p.name + " (is not among the approvers)", ""
+		case chosen != ref.Yes && team == "":
+			return p.name + " (is an agent of no declared pool)", ""
+		case chosen != ref.Yes:
+			why, unread = p.name+" (unknown whether among the approvers)", membersOf(team)
+		}
+	}
+	switch excluded, team := e.people.in(&e.policy.Excluded, p); {
+	case excluded == ref.Yes:
+		return p.name + " (is excluded)", ""
+	case excluded != ref.No && team == "":
+		return p.name + " (is an agent of no declared pool)", ""
+	case excluded != ref.No:
+		why, unread = p.name+" (unknown whether excluded)", membersOf(team)
+	}
+	return why, unread
+}
+
+// stranger says why p is not known well enough to be independent of the
+// author, or "" (M4).
+func (e *evaluation) stranger(p *party) (why, unread string) {
+	author := &e.people.author
+	writer, same := e.people.models[login(p.Model)]
+	blank, undeclared := e.people.models[""]
+	switch {
+	case p.Kind == KindPerson:
+		return "", ""
+	case p.Kind != KindAgent && p.unread != "":
+		return p.name + " (unknown whether a person)", membersOf(p.unread)
+	case p.Kind != KindAgent:
+		return p.name + " is declared neither a person nor an agent (identities in slipway.yaml)", ""
+	case p.Model == "":
+		return p.name + " (is an agent whose model is not declared)", ""
+	case e.policy.OperatorOnce && p.Operator == "":
+		return p.name + " (is an agent whose operator is not declared)", ""
+	case same:
+		return p.name + " (runs the model of " + writer + ", who wrote part of it)", ""
+	case undeclared:
+		return p.name + " (is an agent, and the model of " + blank + ", who wrote part of it, is not declared)", ""
+	case author.Kind == KindUnknown && author.unread != "":
+		return p.name + " (is an agent; unknown whether " + author.name + " is a person)", membersOf(author.unread)
+	case author.Kind == KindUnknown:
+		return p.name + " (is an agent, and " + orElse(author.name, "the author") + " is declared neither a person nor an agent)", ""
+	}
+	return "", ""
+}
+
+// promise is the review that somebody would give if they approved now.
+func (e *evaluation) promise(p *party) Review {
+	return Review{
+		Reviewer: p.name, State: ReviewApproved, Commit: e.Pull.Head, ObservedHead: e.Pull.Head,
+		Official: ref.Yes, Eligible: ref.Yes, At: e.Retargeted.Add(time.Second),
+	}
 }
 
 // decisive is the latest approval, change request or dismissal of each

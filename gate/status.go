@@ -9,13 +9,20 @@ import (
 // statusLimit is how many characters the text of a commit status may have.
 const statusLimit = 140
 
+// statusNames is how many of those who can act are named.
+const statusNames = 4
+
 // Status is the verdict as a commit status: its state, and one sentence of at
 // most 140 characters that says what is missing and who can give it.
 func (v Verdict) Status() (State, string) {
 	state := StatePending
 	switch v.Outcome {
 	case Merge:
-		return StateSuccess, fmt.Sprintf("%d of %d required checks are green, %d approvals count", len(v.Checks), len(v.Checks), len(v.Approvals))
+		text := fmt.Sprintf("%d of %d required checks are green, %d approvals count", len(v.Checks), len(v.Checks), len(v.Approvals))
+		if v.Waived {
+			text += ", and an emergency waives the rest"
+		}
+		return StateSuccess, text
 	case Block:
 		state = StateFailure
 	}
@@ -39,7 +46,11 @@ func (r Reason) said() string {
 	if len(r.Who) == 0 {
 		return r.Sentence
 	}
-	return r.Sentence + " (up to " + strings.Join(r.Who, ", ") + ")"
+	who := strings.Join(r.Who[:min(len(r.Who), statusNames)], ", ")
+	if more := len(r.Who) - statusNames; more > 0 {
+		who += fmt.Sprintf(" and %d more", more)
+	}
+	return r.Sentence + " (up to " + who + ")"
 }
 
 func moreWords(n int) string {

@@ -94,26 +94,27 @@ type Code string
 const (
 	CodeClosed           Code = "closed"             // not open
 	CodePolicy           Code = "policy"             // the policy file is missing or faulty
+	CodeFrozen           Code = "frozen"             // the branch was frozen after a bad landing
 	CodeDraft            Code = "draft"              // marked as draft
 	CodeHold             Code = "hold"               // a hold label is set
 	CodeConflict         Code = "conflict"           // does not merge cleanly
 	CodeVeto             Code = "veto"               // a live change request
 	CodeUnmappedIdentity Code = "unmapped_identity"  // a commit's e-mail belongs to nobody
 	CodeCheckFailed      Code = "check_failed"       // a required check is not green
+	CodeNotLinear        Code = "not_linear"         // it holds a merge commit
+	CodeOutdated         Code = "outdated"           // its base has moved on
+	CodeCondition        Code = "condition"          // a condition of the policy does not hold
 	CodeApprovals        Code = "approvals"          // too few approvals that count
 	CodePerson           Code = "person"             // a person must approve
+	CodeDemand           Code = "demand"             // named approvers must approve
+	CodeOwners           Code = "owners"             // an owner of changed files must approve
 	CodeCheckMissing     Code = "check_missing"      // a required check never came
 	CodeCheckForeign     Code = "check_wrong_source" // green, but from somebody else
 	CodeCheckPending     Code = "check_pending"      // a required check is running
-	CodeUnknown          Code = "unknown"            // a fact could not be read
-	CodeOwners           Code = "owners"             // an owner of changed files must approve
-	CodeDemand           Code = "demand"             // named approvers must approve
 	CodeFreeze           Code = "freeze"             // a freeze window is open
-	CodeFrozen           Code = "frozen"             // the branch was frozen after a bad landing
-	CodeCondition        Code = "condition"          // a condition of the policy does not hold
-	CodeOutdated         Code = "outdated"           // its base has moved on
-	CodeNotLinear        Code = "not_linear"         // it holds a merge commit
 	CodeNotAsked         Code = "not_asked"          // nobody asked for the merge of this head
+	CodeCanary           Code = "canary"             // a canary that would have merged: set by the shell alone
+	CodeUnknown          Code = "unknown"            // a fact could not be read
 )
 
 // Reason is one thing that keeps the change from merging.
@@ -159,8 +160,10 @@ func (o Outcome) String() string {
 // others pointless comes first.
 func (c Code) rank() int {
 	order := [...]Code{
-		CodeClosed, CodePolicy, CodeDraft, CodeHold, CodeConflict, CodeVeto, CodeUnmappedIdentity, CodeCheckFailed,
-		CodeApprovals, CodePerson, CodeCheckMissing, CodeCheckForeign, CodeCheckPending, CodeUnknown,
+		CodeClosed, CodePolicy, CodeFrozen, CodeDraft, CodeHold, CodeConflict,
+		CodeVeto, CodeUnmappedIdentity, CodeCheckFailed, CodeNotLinear, CodeOutdated, CodeCondition,
+		CodeApprovals, CodePerson, CodeDemand, CodeOwners, CodeCheckMissing, CodeCheckForeign,
+		CodeCheckPending, CodeFreeze, CodeNotAsked, CodeCanary, CodeUnknown,
 	}
 	for i, o := range order {
 		if o == c {

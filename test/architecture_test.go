@@ -112,6 +112,7 @@ func slipway() house {
 		clocks: []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"},
 		pure: []string{
 			"github.com/Masterminds/semver/v3",
+			"github.com/bmatcuk/doublestar/v4",
 			"gonum.org/v1/gonum",
 			"github.com/yuin/goldmark",
 			"github.com/hmarr/codeowners",

@@ -1,0 +1,411 @@
+package gate
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"slipway/internal/ref"
+)
+
+const (
+	coverNeeds  = 64     // different sets of people who are wanted; more are asked apart
+	coverSteps  = 20_000 // looked at before the search takes what it has
+	coverSupply = 1_000  // how many people stand behind a role
+)
+
+// cover looks for the fewest people whose approvals meet all needs together.
+type cover struct {
+	once  bool // agents of one operator count once
+	want  int  // independent approvals
+	given []party
+	needs []wish
+	apart []wish // beyond what the search can hold
+	// classes are those who could approve, persons first. Who is in one class
+	// is as good as any other in it.
+	classes []class
+	stack   []party
+	steps   int
+}
+
+// wish is one need, or several that the same people meet.
+type wish struct {
+	keys []string
+	left int
+	need *need
+	fits []bool // by candidate
+}
+
+type class struct {
+	mask   uint64 // the needs that it meets
+	sample party
+	who    []string
+	supply int
+	used   int
+}
+
+// group is one act in the making: count of who approve.
+type group struct {
+	who   []string
+	count int
+	mask  uint64 // the needs that it is there for
+	keys  []string
+}
+
+func newCover(e *evaluation, fresh bool) *cover {
+	c := &cover{once: e.policy.OperatorOnce, want: e.needed()}
+	if !fresh {
+		c.given = e.parties()
+	}
+	people := e.candidates(fresh)
+	known := e.ApproversRead == ref.Yes
+	for i := range e.wants {
+		w := &e.wants[i]
+		if w.need == nil || !fresh && w.need.missing == 0 {
+			continue
+		}
+		n := wish{keys: []string{w.Key}, left: w.need.missing, need: w.need}
+		if fresh {
+			n.left = w.need.count
+		}
+		c.wish(e, n, people, known)
+	}
+	if known {
+		c.sort(people)
+		return c
+	}
+	c.guess(e)
+	return c
+}
+
+// wish adds a need, to one that the same people meet if there is one.
+func (c *cover) wish(e *evaluation, n wish, people []party, known bool) {
+	for i := range people {
+		f, _ := n.need.fits(&e.people, &people[i])
+		n.fits = append(n.fits, f == ref.Yes)
+	}
+	for i := range c.needs {
+		m := &c.needs[i]
+		if known && slices.Equal(m.fits, n.fits) || !known && m.need.same(n.need) {
+			m.keys, m.left = append(m.keys, n.keys...), max(m.left, n.left)
+			return
+		}
+	}
+	if len(c.needs) == coverNeeds {
+		c.apart = append(c.apart, n)
+		return
+	}
+	c.needs = append(c.needs, n)
+}
+
+func (n *need) same(m *need) bool {
+	return n.person == m.person && slices.Equal(n.from.roles(), m.from.roles())
+}
+
+// sort puts the known candidates into classes.
+func (c *cover) sort(people []party) {
+	for i, p := range people {
+		k := class{sample: p, who: []string{p.name}, supply: 1}
+		for j := range c.needs {
+			if c.needs[j].fits[i] {
+				k.mask |= 1 << j
+			}
+		}
+		at := slices.IndexFunc(c.classes, func(o class) bool { return k.like(&o, c.once) })
+		if at < 0 {
+			c.classes = append(c.classes, k)
+			continue
+		}
+		c.classes[at].who = append(c.classes[at].who, p.name)
+		c.classes[at].supply++
+	}
+	slices.SortStableFunc(c.classes, func(a, b class) int {
+		return cmp.Or(
+			cmp.Compare(a.rank(), b.rank()),
+			cmp.Compare(bits.OnesCount64(b.mask), bits.OnesCount64(a.mask)),
+			cmp.Compare(b.supply, a.supply),
+		)
+	})
+}
+
+func (k *class) rank() int {
+	if k.person() {
+		return 0
+	}
+	return 1
+}
+
+func (k *class) person() bool { return k.sample.Kind == KindPerson }
+
+func (k *class) like(o *class, once bool) bool {
+	if k.mask != o.mask || k.sample.Kind != o.sample.Kind {
+		return false
+	}
+	return k.person() || login(k.sample.Model) == login(o.sample.Model) && (!once || login(k.sample.Operator) == login(o.sample.Operator))
+}
+
+// guess makes a class of persons for each role where the forge does not tell
+// who could approve.
+func (c *cover) guess(e *evaluation) {
+	anyone := class{sample: party{Principal: Principal{Kind: KindPerson}}, who: []string{whoReviewers}, supply: coverSupply}
+	for j, n := range c.needs {
+		if n.need.from.empty() && !n.need.person {
+			anyone.mask |= 1 << j
+		}
+	}
+	for j, n := range c.needs {
+		if anyone.mask&(1<<j) != 0 {
+			continue
+		}
+		could, _ := e.supply(n.need)
+		k := anyone
+		k.mask |= 1 << j
+		k.who = n.need.roles(could)
+		c.classes = append(c.classes, k)
+	}
+	c.classes = append(c.classes, anyone)
+}
+
+// supply is how many could meet a need.
+func (c *cover) supply(need int) int {
+	n := 0
+	for _, k := range c.classes {
+		if k.mask&(1<<need) != 0 {
+			n += k.supply
+		}
+	}
+	return n
+}
+
+// take has p approve in any case, and says which needs that is for.
+func (c *cover) take(e *evaluation, p party) []string {
+	var keys []string
+	for i := range c.needs {
+		n := &c.needs[i]
+		if f, _ := n.need.fits(&e.people, &p); f == ref.Yes && n.left > 0 {
+			n.left--
+			keys = append(keys, n.keys...)
+		}
+	}
+	c.given = append(c.given, p)
+	return keys
+}
+
+func (c *cover) taken() []party {
+	all := slices.Concat(c.given, c.stack)
+	slices.SortStableFunc(all, func(a, b party) int { return strings.Compare(a.login, b.login) })
+	return all
+}
+
+// solve marks the classes that are used, the fewest people that do; where the
+// search would take too long, some that do.
+func (c *cover) solve() {
+	least, most := max(c.want-strength(c.given, c.once), 0), 0
+	for _, n := range c.needs {
+		least = max(least, n.left)
+	}
+	for _, k := range c.classes {
+		most += k.supply
+	}
+	left := make([]int, len(c.needs))
+	for i, n := range c.needs {
+		left[i] = n.left
+	}
+	for depth := least; depth <= most && c.steps < coverSteps; depth++ {
+		if c.search(depth, left, 0) {
+			return
+		}
+	}
+	c.greedy(left)
+}
+
+// search looks for depth people. from is the first agent class to try once all
+// that is missing is the count.
+func (c *cover) search(depth int, left []int, from int) bool {
+	if c.steps++; c.steps > coverSteps {
+		return false
+	}
+	gap := c.want - strength(c.taken(), c.once)
+	need, fewest := -1, 0
+	for i, n := range left {
+		if n > depth {
+			return false
+		}
+		if n <= 0 {
+			continue
+		}
+		options := 0
+		for _, k := range c.classes {
+			if k.mask&(1<<i) != 0 && k.used < k.supply {
+				options++
+			}
+		}
+		if need < 0 || options < fewest {
+			need, fewest = i, options
+		}
+	}
+	switch {
+	case gap > depth:
+		return false
+	case need < 0 && gap <= 0:
+		return true
+	case depth == 0:
+		return false
+	}
+	for i := range c.classes {
+		k := &c.classes[i]
+		switch {
+		case k.used == k.supply:
+			continue
+		case need >= 0 && k.mask&(1<<need) == 0:
+			continue
+		case need < 0 && !k.person() && i < from:
+			continue
+		}
+		if c.choose(k, depth, left, i) {
+			return true
+		}
+		if need < 0 && k.person() {
+			return false // nobody is better for the count than a person
+		}
+	}
+	return false
+}
+
+func (c *cover) choose(k *class, depth int, left []int, from int) bool {
+	k.used++
+	c.stack = append(c.stack, k.sample)
+	for i := range left {
+		if k.mask&(1<<i) != 0 {
+			left[i]--
+		}
+	}
+	if c.search(depth-1, left, from) {
+		return true
+	}
+	k.used--
+	c.stack = c.stack[:len(c.stack)-1]
+	for i := range left {
+		if k.mask&(1<<i) != 0 {
+			left[i]++
+		}
+	}
+	return false
+}
+
+// greedy takes whoever meets most, until nothing is missing or nobody is left.
+func (c *cover) greedy(left []int) {
+	for {
+		best, gain := -1, 0
+		for i := range c.classes {
+			k := &c.classes[i]
+			if k.used == k.supply {
+				continue
+			}
+			g := 0
+			for j, n := range left {
+				if n > 0 && k.mask&(1<<j) != 0 {
+					g += 2
+				}
+			}
+			if c.want > strength(c.taken(), c.once) {
+				g++
+			}
+			if g > gain {
+				best, gain = i, g
+			}
+		}
+		if best < 0 {
+			return
+		}
+		k := &c.classes[best]
+		k.used++
+		c.stack = append(c.stack, k.sample)
+		for j := range left {
+			if k.mask&(1<<j) != 0 {
+				left[j]--
+			}
+		}
+	}
+}
+
+// groups are the classes that are used, each with all who could step in for
+// those it names: whoever of them approves, everything is met.
+func (c *cover) groups() []group {
+	var out []group
+	for _, k := range c.classes {
+		if k.used > 0 {
+			out = append(out, group{who: slices.Clone(k.who), count: k.used, mask: k.mask})
+		}
+	}
+	c.trim(out)
+	c.widen(out)
+	for i := range out {
+		for j, n := range c.needs {
+			if out[i].mask&(1<<j) != 0 {
+				out[i].keys = append(out[i].keys, n.keys...)
+			}
+		}
+		slices.Sort(out[i].who)
+	}
+	return out
+}
+
+// trim leaves each group the needs that it has to be there for.
+func (c *cover) trim(groups []group) {
+	for j, n := range c.needs {
+		bit := uint64(1) << j
+		have := 0
+		for _, g := range groups {
+			if g.mask&bit != 0 {
+				have += g.count
+			}
+		}
+		for i := len(groups) - 1; i >= 0; i-- {
+			if g := &groups[i]; g.mask&bit != 0 && have-g.count >= n.left {
+				g.mask &^= bit
+				have -= g.count
+			}
+		}
+	}
+}
+
+// widen adds to each group who is as good as those in it: persons, and agents
+// that share neither model nor operator with anybody who may approve.
+func (c *cover) widen(groups []group) {
+	busy := slices.Clone(c.given)
+	for i := range c.classes {
+		if k := &c.classes[i]; k.used > 0 {
+			busy = append(busy, k.sample)
+		}
+	}
+	for i := range c.classes {
+		k := &c.classes[i]
+		if k.used > 0 || !k.person() && slices.ContainsFunc(busy, func(p party) bool { return k.rivals(&p, c.once) }) {
+			continue
+		}
+		best := -1
+		for j := range groups {
+			if groups[j].mask&^k.mask == 0 && (best < 0 || bits.OnesCount64(groups[j].mask) > bits.OnesCount64(groups[best].mask)) {
+				best = j
+			}
+		}
+		if best < 0 {
+			continue
+		}
+		who := k.who
+		if !k.person() && groups[best].count > 1 {
+			who = who[:1] // two of them would count as one
+		}
+		groups[best].who = append(groups[best].who, who...)
+		busy = append(busy, k.sample)
+	}
+}
+
+func (k *class) rivals(p *party, once bool) bool {
+	if p.Kind == KindPerson {
+		return false
+	}
+	return login(k.sample.Model) == login(p.Model) || once && login(k.sample.Operator) == login(p.Operator)
+}

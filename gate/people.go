@@ -1,0 +1,192 @@
+package gate
+
+import (
+	"slices"
+
+	"slipway/internal/ref"
+)
+
+// people answers who somebody is, and whom a rule chooses.
+type people struct {
+	snapshot *Snapshot
+	policy   *Policy
+	bot      string
+	author   party
+	// wrote are the logins that opened, wrote, committed or co-wrote it.
+	wrote  map[string]bool
+	pusher string // "" when not known
+	// models are what agents that wrote part of it run, each with the agent;
+	// "" for one whose model is not known.
+	models  map[string]string
+	members map[string]map[string]bool // of the teams asked for so far
+}
+
+// party is one principal.
+type party struct {
+	login string // in the form in which logins are compared
+	name  string // as it was written
+	Principal
+	// unread is a team that was not read and may say that it is a person.
+	unread string
+}
+
+// approval is a review that passes every rule about a single approval, with
+// who gave it.
+type approval struct {
+	Review
+	party
+}
+
+func newPeople(s *Snapshot, p *Policy) people {
+	d := people{
+		snapshot: s, policy: p, bot: login(p.Bot),
+		wrote: map[string]bool{login(s.Pull.Author): true}, models: map[string]string{}, members: map[string]map[string]bool{},
+	}
+	d.author = d.party(s.Pull.Author)
+	if s.PusherRead == ref.Yes {
+		d.pusher = login(s.Pusher)
+	}
+	for _, c := range s.Commits {
+		d.wrote[login(c.Author)] = true
+		d.wrote[login(c.Committer)] = true
+		for _, co := range c.CoAuthors {
+			d.wrote[login(co.Login)] = true
+		}
+	}
+	for who := range d.wrote {
+		if writer, found := p.Principals[who]; found && writer.Kind == KindAgent {
+			// Of two who run the same, the one that comes first is named.
+			if first, there := d.models[login(writer.Model)]; !there || who < first {
+				d.models[login(writer.Model)] = who
+			}
+		}
+	}
+	return d
+}
+
+// party says who is behind a login.
+func (d *people) party(name string) party {
+	p := party{login: login(name), name: name}
+	p.Principal = d.policy.Principals[p.login]
+	if p.Kind != KindUnknown {
+		return p
+	}
+	for _, team := range d.policy.PeopleTeams {
+		members, read := d.team(team)
+		switch {
+		case members[p.login]:
+			p.Kind, p.unread = KindPerson, ""
+			return p
+		case !read && (p.unread == "" || team < p.unread):
+			p.unread = team
+		}
+	}
+	return p
+}
+
+// team is the members of a team; read is false when they are not known.
+func (d *people) team(name string) (members map[string]bool, read bool) {
+	name = login(name)
+	if known, found := d.members[name]; found {
+		return known, known != nil
+	}
+	list, read := d.snapshot.Teams[name]
+	if read {
+		members = make(map[string]bool, len(list))
+		for _, m := range list {
+			members[login(m)] = true
+		}
+	}
+	d.members[name] = members
+	return members, read
+}
+
+// in says whether w chooses p. Unknown comes with the team that would have to
+// be read, or with "" when it is the agent's pool that nobody declared.
+func (d *people) in(w *Who, p *party) (f ref.Fact, unread string) {
+	for _, name := range w.People {
+		if login(name) == p.login {
+			return ref.Yes, ""
+		}
+	}
+	f = ref.No
+	for _, pool := range w.Pools {
+		switch {
+		case p.Kind != KindAgent:
+		case p.Pool == pool:
+			return ref.Yes, ""
+		case p.Pool == "":
+			f = ref.Unknown
+		}
+	}
+	for _, team := range w.Teams {
+		members, read := d.team(team)
+		switch {
+		case members[p.login]:
+			return ref.Yes, ""
+		case !read && (unread == "" || team < unread):
+			f, unread = ref.Unknown, team
+		}
+	}
+	return f, unread
+}
+
+// persons are all who are known to be persons, by login; unread is a team that
+// may hold more.
+func (d *people) persons() (logins []string, unread string) {
+	for who, p := range d.policy.Principals {
+		if p.Kind == KindPerson && who != "" {
+			logins = append(logins, who)
+		}
+	}
+	for _, team := range d.policy.PeopleTeams {
+		members, read := d.team(team)
+		if !read && (unread == "" || team < unread) {
+			unread = team
+		}
+		for who := range members {
+			if d.policy.Principals[who].Kind == KindUnknown {
+				logins = append(logins, who)
+			}
+		}
+	}
+	slices.Sort(logins)
+	return slices.Compact(logins), unread
+}
+
+// chosen are all whom w is known to choose, by login; unread is a team that may
+// hold more.
+func (d *people) chosen(w *Who) (logins []string, unread string) {
+	for _, name := range w.People {
+		logins = append(logins, login(name))
+	}
+	for who, p := range d.policy.Principals {
+		if p.Kind == KindAgent && p.Pool != "" && slices.Contains(w.Pools, p.Pool) {
+			logins = append(logins, who)
+		}
+	}
+	for _, team := range w.Teams {
+		members, read := d.team(team)
+		if !read && (unread == "" || team < unread) {
+			unread = team
+		}
+		for who := range members {
+			logins = append(logins, who)
+		}
+	}
+	slices.Sort(logins)
+	return slices.Compact(logins), unread
+}
+
+func (w *Who) empty() bool { return len(w.People) == 0 && len(w.Teams) == 0 && len(w.Pools) == 0 }
+
+// roles name whom w chooses as the policy does.
+func (w *Who) roles() []string {
+	roles := append(slices.Clone(w.People), w.Teams...)
+	for _, pool := range w.Pools {
+		roles = append(roles, "pool "+pool)
+	}
+	return roles
+}
+
+func membersOf(team string) string { return "the members of team " + team }
