@@ -3,6 +3,8 @@ package onboard
 import (
 	"slices"
 	"strings"
+
+	"slipway/internal/ref"
 )
 
 // place compares one namespace. What counts is what Slipway's account may do
@@ -10,17 +12,18 @@ import (
 func (m *maker) place(p Place, is Site) {
 	where := "cluster " + p.Cluster
 	mend := "slipway onboard " + m.want.Repo.String()
+	admin := "somebody who administers the cluster: " + mend + " --kubeconfig FILE"
 	add := func(key string, part Part, lines ...Line) {
-		s := Step{Key: key + " " + p.Key(), Where: where, Lines: lines, Needs: RightCluster, Mend: mend, part: part, cluster: p.Cluster}
+		s := Step{Key: key + " " + p.Key(), Where: where, Lines: lines, Needs: RightCluster, Mend: mend, denied: admin, part: part, cluster: p.Cluster}
 		if slices.Contains(is.Refused, key) {
 			s.Blocked = is.User + " may not make it"
-			s.Mend = "somebody who administers the cluster: " + mend + " --kubeconfig FILE"
+			s.Mend = admin
 		}
 		m.add(s)
 	}
 	unread := func(key, why string) {
 		m.add(Step{Key: key + " " + p.Key(), Where: where, Needs: RightCluster, Blocked: "it could not be read: " + why,
-			Mend: "somebody who administers the cluster: " + mend + " --kubeconfig FILE"})
+			Mend: admin})
 	}
 	exists := is.Exists.Read && is.Exists.Is
 	if is.Exists.Read && !is.Exists.Is {
@@ -37,6 +40,9 @@ func (m *maker) place(p Place, is Site) {
 	case len(is.Missing.Is) > 0 || !exists && !is.Missing.Read:
 		missing := or(strings.Join(is.Missing.Is, ", "), "everything")
 		add("role", Role{p.Namespace, p.Deployments, p.Probed}, Line{"rights of " + p.Subject, "may not " + missing, "may do what it needs"})
+		if is.Bound == ref.Yes {
+			return
+		}
 		add("binding", Binding{p.Namespace, p.Subject}, Line{"role", "not bound", "bound to " + p.Subject})
 	}
 }

@@ -43,6 +43,7 @@ type Step struct {
 
 	part    Part
 	cluster string // for a part that a cluster holds
+	denied  string // the mend once the account turns out to lack the right
 }
 
 // Line is one thing that differs.
@@ -105,13 +106,13 @@ func (m *maker) add(s Step) { m.plan.Steps = append(m.plan.Steps, s) }
 // settable adds a step with a part that the forge holds, which the account at
 // hand carries out unless it is known to lack the right.
 func (m *maker) settable(key string, needs Right, part Part, lines ...Line) {
-	m.add(Step{Key: key, Where: "the forge", Lines: lines, Needs: needs, Blocked: m.short(needs), Mend: m.mend(needs), part: part})
+	m.add(Step{Key: key, Where: "the forge", Lines: lines, Needs: needs, Blocked: m.short(needs), Mend: m.mend(needs), denied: m.other(needs), part: part})
 }
 
 // unread adds a step for what could not be seen.
 func (m *maker) unread(key string, needs Right, why string) {
 	blocked := "it could not be read: " + why
-	m.add(Step{Key: key, Where: "the forge", Needs: needs, Blocked: blocked, Mend: m.mend(needs)})
+	m.add(Step{Key: key, Where: "the forge", Needs: needs, Blocked: blocked, Mend: m.other(needs)})
 }
 
 // short says which right the account at hand is known to lack.
@@ -129,17 +130,21 @@ func (m *maker) short(needs Right) string {
 	}
 }
 
-// mend says how somebody with the right does it.
+// mend says how the step is done, by whoever has the right.
 func (m *maker) mend(needs Right) string {
-	command := "slipway onboard " + m.want.Repo.String()
-	switch {
-	case m.short(needs) == "":
-		return command
-	case needs == RightOrganization:
-		return "an owner of " + m.want.Repo.Owner + " puts a token into OWNER_TOKEN: " + command + " --forge-token-env OWNER_TOKEN"
-	default:
-		return "somebody who administers " + m.want.Repo.String() + " puts a token into ADMIN_TOKEN: " + command + " --forge-token-env ADMIN_TOKEN"
+	if m.short(needs) != "" {
+		return m.other(needs)
 	}
+	return "slipway onboard " + m.want.Repo.String()
+}
+
+// other says how somebody else, who has the right, does it.
+func (m *maker) other(needs Right) string {
+	command := "slipway onboard " + m.want.Repo.String()
+	if needs == RightOrganization {
+		return "an owner of " + m.want.Repo.Owner + " puts a token into OWNER_TOKEN: " + command + " --forge-token-env OWNER_TOKEN"
+	}
+	return "somebody who administers " + m.want.Repo.String() + " puts a token into ADMIN_TOKEN: " + command + " --forge-token-env ADMIN_TOKEN"
 }
 
 func (m *maker) lacks(f Feature) bool { return slices.Contains(m.is.Lacks, f) }

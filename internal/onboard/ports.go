@@ -258,6 +258,8 @@ type Site struct {
 	// Missing are the rights that the subject does not hold, each a few words;
 	// whatever grants the others.
 	Missing Found[[]string]
+	// Bound says whether the role named slipway is bound to the subject.
+	Bound ref.Fact
 	// Refused are the parts that the account that looks may not make: namespace,
 	// role, binding.
 	Refused []string
