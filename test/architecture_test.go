@@ -124,6 +124,7 @@ func slipway() house {
 		homes: []home{
 			{"code.gitea.io/sdk/gitea", []string{"internal/forge/gitea"}, "SDK types never cross a package boundary"},
 			{"github.com/google/go-github", []string{"internal/forge/github"}, "SDK types never cross a package boundary"},
+			{"github.com/bradleyfalzon/ghinstallation", []string{"internal/forge/github"}, "SDK types never cross a package boundary"},
 			{"github.com/google/go-containerregistry", []string{"internal/image"}, "SDK types never cross a package boundary"},
 			{"github.com/moby/buildkit", []string{"internal/image"}, "SDK types never cross a package boundary"},
 			{"github.com/mattermost", []string{"internal/chat"}, "SDK types never cross a package boundary"},
