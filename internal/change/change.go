@@ -150,9 +150,11 @@ type Refusal struct {
 
 // MergeIntent is what is about to be merged, and on which verdict.
 type MergeIntent struct {
-	Head ref.SHA   `json:"head"`
-	Base string    `json:"base"`
-	At   time.Time `json:"at"`
+	Head ref.SHA `json:"head"`
+	Base string  `json:"base"`
+	// BaseHead is the tip of the base that was judged; "" in an older record.
+	BaseHead ref.SHA   `json:"base_head,omitempty"`
+	At       time.Time `json:"at"`
 	// Commits is how many commits of the branch the merge will make: more than
 	// one only for a rebase.
 	Commits int `json:"commits"`

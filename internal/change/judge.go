@@ -77,7 +77,7 @@ func explain(c *Change, o Observation, p Plan, now time.Time) {
 // first found good stays; what it rests on is what was judged last, for that
 // is what the merge is made on.
 func intend(c *Change, o Observation, p Plan, now time.Time) *MergeIntent {
-	i := MergeIntent{Head: o.Verdict.Head, Base: o.Pull.Base, At: now, Commits: 1, Method: p.Merge.Method,
+	i := MergeIntent{Head: o.Verdict.Head, Base: o.Pull.Base, BaseHead: o.Pull.BaseHead, At: now, Commits: 1, Method: p.Merge.Method,
 		Snapshot: o.Snapshot, Policy: p.Gate.Hash, Approvals: o.Verdict.Approvals}
 	if c.Intent != nil && c.Intent.Head == i.Head {
 		i.At = c.Intent.At
@@ -165,5 +165,5 @@ func verified(c *Change, o Observation, p Plan, now time.Time) (Action, bool) {
 	if method == "" { // an intent of an earlier version
 		method = p.Merge.Method
 	}
-	return VerifyLanding{Merge: c.MergeSHA, Head: c.Intent.Head, Method: method, Commits: max(1, c.Intent.Commits)}, false
+	return VerifyLanding{Merge: c.MergeSHA, Head: c.Intent.Head, Method: method, Commits: max(1, c.Intent.Commits), After: c.Intent.BaseHead}, false
 }

@@ -119,7 +119,8 @@ type Merge struct {
 type VerifyLanding struct {
 	Merge, Head ref.SHA
 	Method      string
-	Commits     int // how many commits the merge made
+	Commits     int     // how many commits the merge made
+	After       ref.SHA // the tip of the base that was judged
 }
 
 // ReserveVersion wants the branch's worker to give this merge its version.

@@ -160,6 +160,10 @@ func (b *bare) tree(files map[string]string) string {
 	var lines strings.Builder
 	for name, content := range files {
 		mode := "100644"
+		if commit, submodule := strings.CutPrefix(content, "gitlink:"); submodule {
+			lines.WriteString("160000 " + commit + "\t" + name + "\x00")
+			continue
+		}
 		if m, rest, ok := strings.Cut(content, ":"); ok && (m == "100755" || m == "120000") {
 			mode, content = m, rest
 		}

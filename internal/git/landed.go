@@ -19,7 +19,7 @@ import (
 func (g *Mirrors) Landed(ctx context.Context, repo ref.RepoID, l reconcile.Landing) (change.Landed, error) {
 	m, err := g.mirror(repo)
 	if err == nil {
-		err = checkSHAs(l.Merge, l.Head)
+		err = checkSHAs(needed(l)...)
 	}
 	var landed change.Landed
 	if err == nil {
@@ -32,7 +32,7 @@ func (g *Mirrors) Landed(ctx context.Context, repo ref.RepoID, l reconcile.Landi
 }
 
 func (g *Mirrors) landed(ctx context.Context, m *mirror, l reconcile.Landing) (change.Landed, error) {
-	for _, sha := range []ref.SHA{l.Merge, l.Head} {
+	for _, sha := range needed(l) {
 		there, err := g.bring(ctx, m, sha)
 		if err != nil {
 			return change.Landed{}, err
@@ -48,6 +48,14 @@ func (g *Mirrors) landed(ctx context.Context, m *mirror, l reconcile.Landing) (c
 		return err
 	})
 	return landed, err
+}
+
+// needed are the commits without which nothing can be told.
+func needed(l reconcile.Landing) []ref.SHA {
+	if l.After == "" || l.Method != "rebase" {
+		return []ref.SHA{l.Merge, l.Head}
+	}
+	return []ref.SHA{l.Merge, l.Head, l.After}
 }
 
 // bring makes a commit known to the mirror, by its own id if no branch or tag

@@ -40,11 +40,34 @@ func (g *Mirrors) rebased(ctx context.Context, dir string, l reconcile.Landing) 
 		}
 		return g.refuted(ctx, dir, merge, "what a rebase lands is no merge commit")
 	}
+	if line, err = g.above(ctx, dir, line, l.After); err != nil {
+		return change.Landed{}, err
+	}
+	if len(line) == 0 {
+		return change.Landed{Equal: ref.No, Why: fmt.Sprintf("it landed on a base without %s, on which it was judged", l.After.Short())}, nil
+	}
 	landed, err := g.replayed(ctx, dir, line, l)
 	if err != nil || landed.Equal != ref.No {
 		return landed, err
 	}
 	return g.shorter(ctx, dir, line, l, landed)
+}
+
+// above cuts a line, newest first, where it would reach below the judged base.
+func (g *Mirrors) above(ctx context.Context, dir string, line []reconcile.Commit, after ref.SHA) ([]reconcile.Commit, error) {
+	if after == "" {
+		return line, nil
+	}
+	for n := len(line); n > 0; n-- {
+		contains, err := g.contains(ctx, dir, line[n-1].Parents[0], after)
+		if err != nil {
+			return nil, err
+		}
+		if contains {
+			return line[:n], nil
+		}
+	}
+	return nil, nil
 }
 
 // replayed compares on the greatest number of commits that the rebase can have

@@ -190,6 +190,10 @@ type Landing struct {
 	Head    ref.SHA // that was judged
 	Method  string  // squash, merge, rebase
 	Commits int     // how many commits a rebase put on the base; else 1
+	// After is the tip of the base that was judged: the merge landed on that or
+	// on something newer. Without it a rebase that takes a commit of the base
+	// back could pass as one that brought that commit; "" if it is not known.
+	After ref.SHA
 }
 
 // ErrNotRevertible says that git cannot undo a commit by itself, now or later.
