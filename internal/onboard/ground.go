@@ -40,9 +40,9 @@ func (m *maker) place(p Place, is Site) {
 	case len(is.Missing.Is) > 0 || !exists && !is.Missing.Read:
 		missing := or(strings.Join(is.Missing.Is, ", "), "everything")
 		add("role", Role{p.Namespace, p.Deployments, p.Probed}, Line{"rights of " + p.Subject, "may not " + missing, "may do what it needs"})
-		if is.Bound == ref.Yes {
-			return
+		bound := map[ref.Fact]string{ref.No: "not bound", ref.Unknown: "not known"}
+		if is.Bound != ref.Yes {
+			add("binding", Binding{p.Namespace, p.Subject}, Line{"role", bound[is.Bound], "bound to " + p.Subject})
 		}
-		add("binding", Binding{p.Namespace, p.Subject}, Line{"role", "not bound", "bound to " + p.Subject})
 	}
 }

@@ -9,22 +9,27 @@ import (
 // hook compares the webhooks. One that leads to the same path of another host
 // is taken for ours from before, and set right.
 func (m *maker) hook() {
-	if m.want.Hook == nil {
-		return
-	}
 	if !m.is.Hooks.Read {
 		m.unread("webhook", RightRepository, m.is.Hooks.Why)
 		return
 	}
-	want := *m.want.Hook
+	want := m.want.Hook
 	var ours, moved []Hook
 	for _, h := range m.is.Hooks.Is {
+		if want.URL == "" && endsIn(h.URL, m.want.HookPath) {
+			want.URL = h.URL // it is not known better
+		}
 		switch {
 		case h.URL == want.URL:
 			ours = append(ours, h)
-		case samePath(h.URL, want.URL):
+		case endsIn(h.URL, m.want.HookPath):
 			moved = append(moved, h)
 		}
+	}
+	if want.URL == "" {
+		m.add(Step{Key: "webhook", Where: "slipway.yaml", Needs: RightOperator, Blocked: "it is not known where the forge is to deliver to",
+			Mend: "set external_url in slipway.yaml"})
+		return
 	}
 	var d diff
 	switch {
@@ -75,9 +80,9 @@ func hookLines(is, want Hook, renew bool) diff {
 	return d
 }
 
-// samePath says whether two addresses differ in where the server is only.
-func samePath(a, b string) bool {
-	x, errX := url.Parse(a)
-	y, errY := url.Parse(b)
-	return errX == nil && errY == nil && x.Path == y.Path && strings.Contains(y.Path, "/hooks/")
+// endsIn says whether an address leads to the path of the forge's webhook,
+// wherever the server is.
+func endsIn(address, path string) bool {
+	u, err := url.Parse(address)
+	return err == nil && path != "" && strings.HasSuffix(u.Path, path)
 }

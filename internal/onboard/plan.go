@@ -181,8 +181,7 @@ func (m *maker) teams() {
 	if m.want.Rule == nil || !m.want.Rule.Listed || m.lacks(FeatureApprovers) {
 		return
 	}
-	if r := m.is.Rule; r.Read && r.Is != nil && r.Is.Listed &&
-		len(without(m.want.Rule.Approvers, r.Is.Approvers)) == 0 && len(without(m.want.Rule.ApproverTeams, r.Is.ApproverTeams)) == 0 {
+	if r := m.is.Rule; r.Read && r.Is != nil && m.approved(*r.Is) {
 		return
 	}
 	if len(m.want.Reviewers.Members) > 0 {

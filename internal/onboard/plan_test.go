@@ -35,7 +35,7 @@ func facts() onboard.Facts {
 			Release: change.ReleasePlan{Prefix: "v", Major: "release/major"},
 			Deploy:  deployer.Spec{Cluster: "main", Namespace: "acme", Deployment: "app", Container: "app", Health: deployer.Health{Port: 8080}},
 		},
-		Hook: "https://slipway.example/hooks/gitea", Secret: secret("s3cret"), Packager: "slipway-bot",
+		External: "https://slipway.example", HookPath: "/hooks/gitea", Secret: secret("s3cret"), Packager: "slipway-bot",
 		Subjects:   map[string]string{"main": "system:serviceaccount:slipway:slipway"},
 		Namespaces: map[string][]string{"main": {"acme"}},
 	}
@@ -270,7 +270,7 @@ func TestWhatIsNotKnownYetIsSaidAndNotGuessed(t *testing.T) {
 	}{
 		{"a repository without a commit is not locked", func(f *onboard.Facts) { f.Tip = ref.No }, "branch main", []string{"tags v*"}},
 		{"without a policy there is no rule", func(f *onboard.Facts) { f.Plan = change.Plan{Faults: []string{"is missing"}} }, "policy", []string{"branch main", "tags v*"}},
-		{"without an address there is no webhook", func(f *onboard.Facts) { f.Hook = "" }, "webhook", nil},
+		{"without an address there is no webhook", func(f *onboard.Facts) { f.External = "" }, "webhook", nil},
 		{"without anybody declared the list stays", func(f *onboard.Facts) { f.Plan.Gate.Principals = nil }, "approvers", []string{"team reviewers-app"}},
 		{"a team of another owner cannot approve", func(f *onboard.Facts) { f.Plan.Gate.Approvers.Teams = []string{"other/staff"} }, "approvers", nil},
 	}

@@ -22,13 +22,30 @@ func (m *maker) rule() {
 		m.settable(key, RightRepository, want, m.differences(Protection{Push: true, ForcePush: true}, want)...)
 		return
 	}
-	if m.want.AnyApprovers {
+	if m.approved(*is) {
 		want.Listed, want.Approvers, want.ApproverTeams = is.Listed, is.Approvers, is.ApproverTeams
 	}
 	if lines := m.differences(*is, want); len(lines) > 0 {
 		m.settable(key, RightRepository, want, lines...)
 	}
 }
+
+// approved says whether the list of approvers that the forge has may stay.
+func (m *maker) approved(is Protection) bool {
+	want := m.want.Rule
+	exact := is.Listed == want.Listed && same(is.Approvers, want.Approvers) && same(is.ApproverTeams, want.ApproverTeams)
+	switch m.want.Approving {
+	case ApprovingOpen:
+		return true
+	case ApprovingDeclared:
+		declared := is.Listed && len(without(is.Approvers, want.Approvers)) == 0 && len(without(is.ApproverTeams, want.ApproverTeams)) == 0
+		return exact || declared && (len(is.ApproverTeams) > 0 || len(distinct(is.Approvers)) >= want.Approvals)
+	default:
+		return exact
+	}
+}
+
+func same(a, b []string) bool { return slices.EqualFunc(distinct(a), distinct(b), strings.EqualFold) }
 
 // differences leaves out what this kind of forge does not have.
 func (m *maker) differences(is, want Protection) []Line {
@@ -71,9 +88,8 @@ func (d *diff) flag(what string, is, should bool) {
 
 // names compares two sets of names.
 func (d *diff) names(what string, is, should []string) {
-	is, should = distinct(is), distinct(should)
-	if !slices.EqualFunc(is, should, strings.EqualFold) {
-		*d = append(*d, Line{what, list(is), list(should)})
+	if !same(is, should) {
+		*d = append(*d, Line{what, list(distinct(is)), list(distinct(should))})
 	}
 }
 

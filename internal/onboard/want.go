@@ -15,14 +15,15 @@ type Want struct {
 	// Rule is the lock on the branch that merges go to; nil when it cannot be
 	// known yet.
 	Rule *Protection
-	// AnyApprovers leaves the list of approvers as it stands: nobody has said who
-	// they are.
-	AnyApprovers bool
+	// Approving says how much of the list of approvers is known.
+	Approving Approving
 	// Tags is the lock on version tags; nil when the prefix cannot be known yet.
 	Tags *TagProtection
-	// Hook is the webhook; nil when it is not known where it would deliver to.
-	// RenewHook sets it whatever is there, for a secret that forges do not tell.
-	Hook      *Hook
+	// Hook is the webhook; its URL is "" when that is not known, and HookPath is
+	// how it ends in any case. RenewHook sets it whatever is there, for a secret
+	// that forges do not tell.
+	Hook      Hook
+	HookPath  string
 	RenewHook bool
 	// Reviewers is the team that gives those on the list of approvers a right on
 	// record.
@@ -43,6 +44,20 @@ type Want struct {
 	Faults []Lack
 }
 
+// Approving is how much of the list of approvers is known.
+type Approving string
+
+// How much may be known of it.
+const (
+	// ApprovingNamed: the policy names them, and the forge has exactly them.
+	ApprovingNamed Approving = ""
+	// ApprovingDeclared: the policy leaves them to the forge, which may have any
+	// of those who are declared, if they are enough.
+	ApprovingDeclared Approving = "declared"
+	// ApprovingOpen: nobody is declared, so what the forge has stays.
+	ApprovingOpen Approving = "open"
+)
+
 // Lack is something that somebody must do first.
 type Lack struct {
 	Key   string // policy, webhook, approvers
@@ -59,9 +74,11 @@ type Facts struct {
 	Bot string
 	// Plan is the repository's policy, bound to the declared identities.
 	Plan change.Plan
-	// Hook is where the forge is to deliver; "" when it is not configured.
-	Hook   string
-	Secret Secret
+	// External is where the forge reaches this server, "" when it is not
+	// configured, and HookPath the path of the forge's webhook there.
+	External string
+	HookPath string
+	Secret   Secret
 	// Packager pushes images to the owner's packages; "" where they go elsewhere.
 	Packager string
 	// Subjects are Slipway's accounts, by cluster.
@@ -76,14 +93,14 @@ func Derive(f Facts) Want {
 		Repo: f.Repo, Bot: f.Bot,
 		Reviewers: Team{Name: "reviewers-" + Lower(f.Repo.Name), Kind: TeamReviewers},
 		Packages:  Team{Name: "slipway-packages", Kind: TeamPackages},
+		Hook:      Hook{Active: true, JSON: true, Signed: true, Secret: f.Secret},
+		HookPath:  f.HookPath,
 	}
 	if f.Packager != "" {
 		w.Packages.Members = []string{f.Packager}
 	}
-	if f.Hook == "" {
-		w.Faults = append(w.Faults, Lack{"webhook", "it is not known where the forge is to deliver to", "set external_url in slipway.yaml"})
-	} else {
-		w.Hook = &Hook{URL: f.Hook, Active: true, JSON: true, Signed: true, Secret: f.Secret}
+	if f.External != "" {
+		w.Hook.URL = f.External + f.HookPath
 	}
 	if f.Tip == ref.No {
 		w.Faults = append(w.Faults, Lack{"branch " + f.Branch, "it does not exist, and once it is protected nobody can push it",
@@ -126,8 +143,11 @@ func (w *Want) rule(f Facts) {
 	people = slices.DeleteFunc(people, func(p string) bool { return strings.EqualFold(p, f.Bot) })
 	w.Rule.Approvers, w.Reviewers.Members = people, people
 	w.Rule.Listed = len(people)+len(w.Rule.ApproverTeams) > 0
+	if silent(g.Approvers) {
+		w.Approving = ApprovingDeclared
+	}
 	if !w.Rule.Listed {
-		w.AnyApprovers = true
+		w.Approving = ApprovingOpen
 		w.Faults = append(w.Faults, Lack{"approvers", "nobody is declared whose approval could count",
 			"name people and agents under identities in slipway.yaml, or approvers in the policy"})
 	}
@@ -150,7 +170,7 @@ func checks(g gate.Policy) []string {
 // else everybody who is declared, for nobody else is known to be independent.
 func approvers(g gate.Policy) (people, teams []string) {
 	chosen := []gate.Who{g.Approvers}
-	if len(g.Approvers.People)+len(g.Approvers.Teams)+len(g.Approvers.Pools) == 0 {
+	if silent(g.Approvers) {
 		for login := range g.Principals {
 			people = append(people, login)
 		}
@@ -171,6 +191,9 @@ func approvers(g gate.Policy) (people, teams []string) {
 	excluded := func(name string) bool { return holds(g.Excluded.People, name) }
 	return slices.DeleteFunc(distinct(people), excluded), distinct(teams)
 }
+
+// silent says that a policy names nobody.
+func silent(w gate.Who) bool { return len(w.People)+len(w.Teams)+len(w.Pools) == 0 }
 
 // tagPattern matches the version tags of a prefix.
 func tagPattern(prefix string) string {
