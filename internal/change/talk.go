@@ -32,8 +32,10 @@ type Answer struct {
 	// Comment is the one to react to with Reaction; 0 for none.
 	Comment  int64  `json:"comment,omitempty"`
 	Reaction string `json:"reaction,omitempty"`
-	// Text is said in a comment; "" says nothing.
-	Text string `json:"text,omitempty"`
+	// Text is said in a comment; "" says nothing. Explain adds why the pull
+	// request is not merged, as it is when that is said.
+	Text    string `json:"text,omitempty"`
+	Explain bool   `json:"explain,omitempty"`
 	// Alarm says that the text is said whatever the budget for comments.
 	Alarm bool  `json:"alarm,omitempty"`
 	Pause Pause `json:"pause,omitzero"`

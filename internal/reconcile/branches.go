@@ -106,6 +106,7 @@ func (e *Engine) follow(ctx context.Context, repo Repository, b ref.BranchID, cu
 		return time.Time{}, true, err
 	}
 	for _, j := range w.Journal {
+		e.alarm(j.Action)
 		e.Log.Error(j.Action, "branch", b, "commit", j.Identity, "reason", j.Reason)
 	}
 	return e.Now(), len(u.merged) == 0, nil

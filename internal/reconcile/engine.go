@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	"slipway/gate"
+	"slipway/internal/authz"
 	"slipway/internal/change"
 	"slipway/internal/fault"
 	"slipway/internal/ref"
@@ -40,6 +42,19 @@ type Config struct {
 	Workers int
 	// Lease is how long one look may take.
 	Lease time.Duration
+	// Full is how often what waits for people alone is looked at without a hint;
+	// 0: every four hours. What the forge's list shows changed is looked at
+	// sooner.
+	Full time.Duration
+	// Rate is how many looks a second a resync starts at the most; 0: any number.
+	Rate float64
+	// Sticky says whether each pull request gets a comment that explains.
+	Sticky bool
+	// CommentBudget is how many comments are written to one forge in an hour at
+	// the most, alarms and reactions apart; 0: sixty.
+	CommentBudget int
+	// Sign seals a merge receipt; nil leaves receipts unsigned.
+	Sign func(change.Receipt) (change.Receipt, error)
 }
 
 // Repository is one repository that Slipway serves.
@@ -57,6 +72,22 @@ type Repository struct {
 	Source string
 	// Namespaces are, by cluster, where it may be deployed.
 	Namespaces map[string][]string
+	// Host names the forge, for the budget of comments.
+	Host string
+	// Roles are those that the server's configuration gives to a login; nil gives
+	// none. Teams (OWNER/TEAM) are those that it asks about.
+	Roles func(login string, teams map[string][]string) []authz.Role
+	Teams []string
+	// OwnersFiles are the places of CODEOWNERS, in the order in which the forge
+	// looks, and Owners reads the first that is there: its rules, and what is
+	// wrong with them.
+	OwnersFiles []string
+	Owners      func(data []byte) (OwnersRules, []string)
+}
+
+// OwnersRules say who owns changed files.
+type OwnersRules interface {
+	Of(files []gate.File) []gate.Ownership
 }
 
 // Meter counts what happens. Its methods must not block.
@@ -71,6 +102,12 @@ type Meter interface {
 	Ended(outcome change.Outcome)
 }
 
+// Alarmer is a Meter that also counts what people have to know at once:
+// merge.unjudged, push.unjudged, branch.frozen, emergency, comments.budget.
+type Alarmer interface {
+	Alarmed(what string)
+}
+
 // Engine looks at keys that are due, one worker per key at a time.
 type Engine struct {
 	Config
@@ -82,9 +119,16 @@ type Engine struct {
 	mu     sync.Mutex
 	briefs map[ref.PullID]string   // fingerprints of the open pull requests
 	plans  map[planKey]change.Plan // policies by commit
+	owners map[planKey]ownersFile  // CODEOWNERS by commit
+	wants  map[ref.RepoID]Want     // what the looks at a repository ask for
+	// anew are the changes whose next look believes nothing it remembers.
+	anew map[ref.PullID]bool
 	// rechecks counts the looks in a row at a verdict that time may change.
 	rechecks map[Key]int
 	said     map[Key]map[string]bool // what was told about a key, to tell it once
+
+	pace   *pace
+	budget *budget
 }
 
 type planKey struct {
@@ -94,8 +138,12 @@ type planKey struct {
 
 // New returns an engine; Run starts it.
 func New(c Config) *Engine {
-	e := &Engine{Config: c, repos: map[ref.RepoID]Repository{}, briefs: map[ref.PullID]string{},
-		plans: map[planKey]change.Plan{}, said: map[Key]map[string]bool{}, rechecks: map[Key]int{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4)))}
+	e := &Engine{
+		Config: c, repos: map[ref.RepoID]Repository{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4))),
+		briefs: map[ref.PullID]string{}, plans: map[planKey]change.Plan{}, owners: map[planKey]ownersFile{}, wants: map[ref.RepoID]Want{},
+		anew: map[ref.PullID]bool{}, rechecks: map[Key]int{}, said: map[Key]map[string]bool{},
+		pace: newPace(c.Rate), budget: newBudget(c.CommentBudget),
+	}
 	for _, r := range c.Repositories {
 		e.repos[r.ID] = r
 	}
@@ -325,37 +373,6 @@ func failure(err error) string {
 	default:
 		return "later"
 	}
-}
-
-// everythingDue makes every repository, unfinished change and target due.
-func (e *Engine) everythingDue(ctx context.Context) error {
-	now := e.Now()
-	var due []Due
-	for _, r := range e.Repositories {
-		due = append(due, Due{RepoKey(r.ID), now}, Due{BranchKey(ref.BranchID{Repo: r.ID, Name: r.Branch}), now})
-	}
-	changes, err := e.Store.Changes(ctx, Filter{Unfinished: true})
-	if err != nil {
-		return err
-	}
-	for _, c := range changes {
-		if _, served := e.repos[c.ID.Repo]; served {
-			due = append(due, Due{ChangeKey(c.ID), now})
-		}
-	}
-	targets, err := e.Store.Targets(ctx)
-	if err != nil {
-		return err
-	}
-	for _, t := range targets {
-		if _, served := e.repos[t.ID.Repo]; served {
-			due = append(due, Due{TargetKey(t.ID), now})
-		}
-	}
-	if len(due) == 0 {
-		return nil
-	}
-	return e.Store.Commit(ctx, Write{Due: due})
 }
 
 type silent struct{}

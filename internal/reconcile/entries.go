@@ -1,11 +1,14 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"slipway/gate"
 	"slipway/internal/change"
+	"slipway/internal/fault"
 	"slipway/internal/journal"
 	"slipway/internal/ref"
 )
@@ -77,7 +80,7 @@ func identityOf(g change.Gate, c change.Change) string {
 
 // mergeMessage is what the merge commit says. Its last lines bind the commit
 // to the judged head and to the journal as it stood (A1).
-func mergeMessage(c change.Change, body string, i change.MergeIntent, seq int64, hash string) (title, message string) {
+func mergeMessage(c change.Change, title, body string, i change.MergeIntent, seq int64, hash string) (string, string) {
 	var b strings.Builder
 	if body = strings.TrimSpace(body); body != "" {
 		b.WriteString(body + "\n\n")
@@ -86,7 +89,24 @@ func mergeMessage(c change.Change, body string, i change.MergeIntent, seq int64,
 		fmt.Fprintf(&b, "Reviewed-by: %s\n", a.Login)
 	}
 	fmt.Fprintf(&b, "Slipway-Change: %s\nSlipway-Judged: %s\nSlipway-Journal: %d %s\n", c.ID, i.Head, seq, hash)
-	return fmt.Sprintf("%s (#%d)", oneLine(c.Title), c.ID.Number), b.String()
+	return oneLine(title), b.String()
+}
+
+// composed is what a merge's commit says by the policy's templates, or without
+// any.
+func composed(p change.MergePlan, pull gate.PullRequest, i change.MergeIntent) (title, body string, err error) {
+	if p.Compose == nil {
+		return fmt.Sprintf("%s (#%d)", pull.Title, pull.ID.Number), pull.Body, nil
+	}
+	data := change.MessageData{Title: pull.Title, Body: pull.Body, Number: pull.ID.Number, Author: pull.Author, Head: i.Head, Base: pull.Base, Labels: pull.Labels}
+	for _, a := range i.Approvals {
+		data.Approvers = append(data.Approvers, a.Login)
+	}
+	title, body, err = p.Compose(data)
+	if err == nil && oneLine(title) == "" {
+		err = errors.New("the template of the merge's title makes an empty one")
+	}
+	return title, body, fault.AsPermanent(err)
 }
 
 func tagMessage(c change.Change) string {

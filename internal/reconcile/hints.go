@@ -28,14 +28,22 @@ func (e *Engine) Accept(ctx context.Context, h Hint) (served bool, err error) {
 		}
 		due = append(due, changesDue(changes, now)...)
 	}
-	if h.Branch == repo.Branch {
-		// The policy or the base moved: every open question is open again (M7).
-		changes, err := e.Store.Changes(ctx, Filter{Repo: h.Repo, Base: h.Branch, Unfinished: true})
+	main := ref.BranchID{Repo: h.Repo, Name: repo.Branch}
+	if h.Branch == repo.Branch || h.People {
+		// The policy, the base or somebody's rights moved: every open question is
+		// open again (M7).
+		changes, err := e.openDue(ctx, main)
 		if err != nil {
-			return true, fmt.Errorf("changes of %s: %w", h.Repo, err)
+			return true, err
 		}
-		due = append(due, changesDue(changes, now)...)
-		due = append(due, Due{RepoKey(h.Repo), now}, Due{BranchKey(ref.BranchID{Repo: h.Repo, Name: h.Branch}), now})
+		due = append(due, changes...)
+		due = append(due, Due{RepoKey(h.Repo), now})
+		if h.People {
+			e.doubt(changes)
+		}
+	}
+	if h.Branch == repo.Branch {
+		due = append(due, Due{BranchKey(main), now})
 	}
 	if len(due) == 0 {
 		return true, nil
@@ -66,50 +74,16 @@ func (e *Engine) Nudge(ctx context.Context, cluster, namespace, deployment strin
 	return e.Store.Commit(ctx, Write{Due: due})
 }
 
-// lookRepo lists the open pull requests and makes due what is new, what shows
-// a change, and what we believe open and the list does not have. So a lost
-// webhook costs one round at the most.
-func (e *Engine) lookRepo(ctx context.Context, id ref.RepoID) (time.Time, error) {
-	repo, ok := e.repos[id]
-	if !ok {
-		return time.Time{}, nil
-	}
-	now := e.Now()
-	open, err := repo.Forge.OpenPulls(ctx, id)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("open pull requests of %s: %w", id, err)
-	}
-	stored, err := e.Store.Changes(ctx, Filter{Repo: id, Unfinished: true})
-	if err != nil {
-		return time.Time{}, err
-	}
-	listed := map[ref.PullID]string{}
-	var due []Due
+// doubt has the next look at changes believe nothing that is remembered.
+func (e *Engine) doubt(changes []Due) {
 	e.mu.Lock()
-	for _, b := range open {
-		listed[b.ID] = b.Fingerprint
-		if e.briefs[b.ID] != b.Fingerprint {
-			due = append(due, Due{ChangeKey(b.ID), now})
+	defer e.mu.Unlock()
+	for _, d := range changes {
+		_, name, err := d.Key.split()
+		if id, idErr := ref.ParsePull(name); err == nil && idErr == nil {
+			e.anew[id] = true
 		}
 	}
-	for _, c := range stored {
-		if _, ok := listed[c.ID]; !ok && c.MergeSHA == "" {
-			due = append(due, Due{ChangeKey(c.ID), now})
-			delete(e.briefs, c.ID)
-		}
-	}
-	e.mu.Unlock()
-	if len(due) > 0 {
-		if err := e.Store.Commit(ctx, Write{Due: due}); err != nil {
-			return time.Time{}, err
-		}
-	}
-	e.mu.Lock() // only now: a failed commit must not be remembered as seen
-	for id, f := range listed {
-		e.briefs[id] = f
-	}
-	e.mu.Unlock()
-	return now.Add(e.Active), nil
 }
 
 func changesDue(changes []change.Change, at time.Time) []Due {

@@ -25,6 +25,10 @@ type history struct {
 	tips    map[string]ref.SHA
 	tags    map[ref.Tag]ref.SHA
 	asked   int // how often git was asked how two commits are related
+	// landed is what git says of a merge; the zero value is that it is as judged.
+	landed map[ref.SHA]change.Landed
+	notes  map[ref.SHA]string
+	noNote error // every note fails with it
 }
 
 type node struct {
@@ -33,7 +37,8 @@ type node struct {
 }
 
 func newHistory() *history {
-	h := &history{commits: map[ref.SHA]*node{}, tips: map[string]ref.SHA{}, tags: map[ref.Tag]ref.SHA{}}
+	h := &history{commits: map[ref.SHA]*node{}, tips: map[string]ref.SHA{}, tags: map[ref.Tag]ref.SHA{},
+		landed: map[ref.SHA]change.Landed{}, notes: map[ref.SHA]string{}}
 	h.push("main", "start", map[string]string{reconcile.PolicyFile: policyFor("app", "app")})
 	return h
 }
@@ -246,4 +251,31 @@ func inverse(d map[string][2]string) map[string][2]string {
 		out[name] = [2]string{texts[1], texts[0]}
 	}
 	return out
+}
+
+// Landed is that all is as judged, unless a test says otherwise.
+func (h *history) Landed(_ context.Context, _ ref.RepoID, l reconcile.Landing) (change.Landed, error) {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if said, ok := h.landed[l.Merge]; ok {
+		return said, nil
+	}
+	n, ok := h.commits[l.Merge]
+	if !ok || len(n.Parents) == 0 {
+		return change.Landed{Why: "there is no such merge"}, nil
+	}
+	return change.Landed{Equal: ref.Yes, Parent: n.Parents[0], Tree: l.Merge, Want: l.Merge}, nil
+}
+
+func (h *history) Note(_ context.Context, _ ref.RepoID, commit ref.SHA, text string) error {
+	h.mutex.Lock()
+	defer h.mutex.Unlock()
+	if h.noNote != nil {
+		return h.noNote
+	}
+	if was, ok := h.notes[commit]; ok && was != text {
+		return fault.AsPermanent(errors.New("another note is there"))
+	}
+	h.notes[commit] = text
+	return nil
 }

@@ -40,6 +40,9 @@ type Hint struct {
 	Number int64   // a pull request
 	SHA    ref.SHA // a commit whose checks changed
 	Branch string  // a branch that moved
+	// People says that who may do what may have changed: a team, a collaborator,
+	// the protection of a branch.
+	People bool
 }
 
 // split is the kind and the name of a key.

@@ -146,12 +146,14 @@ func (e *Engine) observeRevert(ctx context.Context, repo Repository, c change.Ch
 }
 
 // actOnChange does one thing. Its precondition is named in the call.
-func (e *Engine) actOnChange(ctx context.Context, repo Repository, c change.Change, s seen, action change.Action) error {
+func (e *Engine) actOnChange(ctx context.Context, claim Claim, repo Repository, c change.Change, s seen, action change.Action) error {
 	switch a := action.(type) {
 	case change.PostStatus:
 		return repo.Forge.PostStatus(ctx, c.ID.Repo, a.Posted)
 	case change.Merge:
 		return e.merge(ctx, repo, c, s, a)
+	case change.VerifyLanding:
+		return e.verifyLanding(ctx, claim, repo, c, a)
 	case change.ReserveVersion:
 		return e.Store.Commit(ctx, Write{Due: []Due{{BranchKey(a.Branch), e.Now()}}})
 	case change.CreateTag:
@@ -190,7 +192,11 @@ func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s 
 	if err != nil {
 		return err
 	}
-	title, message := mergeMessage(c, s.observation.Pull.Body, a.Intent, seq, hash)
+	title, body, err := composed(s.plan.Merge, s.observation.Pull, a.Intent)
+	if err != nil {
+		return err
+	}
+	title, message := mergeMessage(c, title, body, a.Intent, seq, hash)
 	return repo.Forge.Merge(ctx, MergeCall{
 		ID: c.ID, Head: a.Intent.Head, Method: a.Method, Title: title, Message: message, DeleteBranch: s.plan.Merge.DeleteBranch,
 	})

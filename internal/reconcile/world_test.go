@@ -72,7 +72,7 @@ func (l *serverLog) count(words string) int {
 	return n
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, adapt ...func(*world, *reconcile.Config)) *world {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "slipway.db")})
 	if err != nil {
@@ -84,8 +84,8 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	w := &world{T: t, store: s, history: newHistory(), cluster: newCluster(), log: &serverLog{}}
-	w.forge = &forge{history: w.history, asked: map[ref.PullID]int{}, pulls: map[ref.PullID]gate.PullRequest{}}
-	w.engine = reconcile.New(reconcile.Config{
+	w.forge = &forge{history: w.history, asked: map[ref.PullID]int{}, pulls: map[ref.PullID]gate.PullRequest{}, open: map[ref.PullID]*openPull{}}
+	conf := reconcile.Config{
 		Store: s, Queue: s, Git: w.history, Clusters: map[string]reconcile.Cluster{"main": w.cluster},
 		Repositories: []reconcile.Repository{{
 			ID: app, Branch: "main", Forge: w.forge, Bot: "slipway-bot",
@@ -100,7 +100,11 @@ func newWorld(t *testing.T) *world {
 		},
 		Now: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 		Active: time.Hour, Idle: time.Hour, Workers: 4, Lease: time.Minute,
-	})
+	}
+	for _, f := range adapt {
+		f(w, &conf)
+	}
+	w.engine = reconcile.New(conf)
 	w.cluster.watch = func(namespace, deployment string) {
 		if err := w.engine.Nudge(context.WithoutCancel(t.Context()), "main", namespace, deployment); err != nil {
 			t.Error(err)
@@ -245,7 +249,14 @@ type forge struct {
 
 	mutex sync.Mutex
 	asked map[ref.PullID]int
-	pulls map[ref.PullID]gate.PullRequest
+	pulls map[ref.PullID]gate.PullRequest // merged ones
+	open  map[ref.PullID]*openPull
+	// What was asked of it, and what it refuses.
+	lists, checked int
+	reacted        []string
+	merges         int
+	broken         error // every comment fails with it
+	lastComment    int64
 }
 
 // merge makes the forge tell of a pull request that the bot merged.
@@ -258,29 +269,17 @@ func (f *forge) merge(id ref.PullID, head, merge ref.SHA) {
 	}
 }
 
-func (f *forge) Pull(_ context.Context, id ref.PullID) (gate.PullRequest, error) {
-	f.mutex.Lock()
-	defer f.mutex.Unlock()
-	p, ok := f.pulls[id]
-	if !ok {
-		return p, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
-	}
-	return p, nil
-}
-
-// Checks are those of a commit that nobody has reported on.
-func (f *forge) Checks(_ context.Context, _ ref.RepoID, sha ref.SHA) (gate.Checks, error) {
-	return gate.Checks{SHA: sha, StatusesRead: ref.Yes, JobsRead: ref.Yes}, nil
-}
-
-func (f *forge) Snapshot(_ context.Context, id ref.PullID) (gate.Snapshot, error) {
+func (f *forge) Look(_ context.Context, id ref.PullID, want reconcile.Want) (reconcile.Look, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
 	f.asked[id]++
-	if p, ok := f.pulls[id]; ok {
-		return gate.Snapshot{Pull: p}, nil
+	if p, ok := f.open[id]; ok {
+		return p.look(f, want), nil
 	}
-	return gate.Snapshot{}, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
+	if p, ok := f.pulls[id]; ok {
+		return reconcile.Look{Snapshot: gate.Snapshot{Pull: p}}, nil
+	}
+	return reconcile.Look{}, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
 }
 
 func (f *forge) questions(id ref.PullID) int {
@@ -288,8 +287,6 @@ func (f *forge) questions(id ref.PullID) int {
 	defer f.mutex.Unlock()
 	return f.asked[id]
 }
-
-func (f *forge) OpenPulls(context.Context, ref.RepoID) ([]reconcile.Brief, error) { return nil, nil }
 
 func (f *forge) Branch(_ context.Context, b ref.BranchID) (ref.SHA, error) {
 	f.history.mutex.Lock()

@@ -1,0 +1,162 @@
+package reconcile
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"slipway/gate"
+	"slipway/internal/authz"
+	"slipway/internal/change"
+	"slipway/internal/command"
+	"slipway/internal/journal"
+	"slipway/internal/ref"
+)
+
+// heard is a record with the commands followed that were given since the last
+// look, and what the journal is to say of them.
+type heard struct {
+	change  change.Change
+	entries []journal.Entry
+}
+
+// hear looks through the comments that are new since the last look. A command
+// is obeyed once: an edit of a comment that was heard says nothing. What could
+// not be read whole is heard another time.
+func (e *Engine) hear(repo Repository, c change.Change, look Look, plan change.Plan) heard {
+	h := heard{change: c}
+	if look.CommentsRead != ref.Yes {
+		return h
+	}
+	comments := slices.SortedFunc(slices.Values(look.Comments), func(a, b Comment) int { return cmp.Compare(a.ID, b.ID) })
+	for _, said := range comments {
+		if said.ID <= c.Talk.Heard {
+			continue
+		}
+		h.change.Talk.Heard = said.ID
+		if machine(said.Author, repo, plan.Gate) {
+			continue
+		}
+		if all := command.Parse(said.Body); len(all) > 0 {
+			e.obeyAll(&h, repo, c, look.Snapshot, plan, said, all)
+		}
+	}
+	return h
+}
+
+// obeyAll follows the commands of one comment and keeps the answer.
+func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.Snapshot, plan change.Plan, said Comment, all []command.Command) {
+	answer := change.Answer{Key: answerKey(said.ID), Comment: said.ID, Reaction: string(ReactionDone)}
+	var texts []string
+	actor := authz.Actor{Name: said.Author, Roles: roles(repo, plan.Gate, s, said.Author)}
+	for _, cmd := range all {
+		o := given{by: actor, verb: verbOf(cmd.Name), args: cmd.Args, at: e.Now()}
+		// The comment is newer than a look that had seen this very head, so this
+		// is the head that was meant.
+		if seen.Head == s.Pull.Head && seen.Base == s.Pull.Base {
+			o.head = s.Pull.Head
+		}
+		next, reaction, text := e.command(h, o, cmd)
+		h.change = next
+		answer.Reaction = worse(answer.Reaction, string(reaction))
+		answer.Explain = answer.Explain || (o.verb == authz.Explain && reaction == ReactionDone)
+		if text != "" {
+			texts = append(texts, text)
+		}
+	}
+	answer.Text = strings.Join(texts, "\n\n")
+	h.change = h.change.WithAnswer(answer)
+}
+
+// command follows one command.
+func (e *Engine) command(h *heard, o given, cmd command.Command) (next change.Change, r Reaction, text string) {
+	quoted := codeSpan("/" + strings.TrimSpace(cmd.Name+" "+cmd.Args))
+	if cmd.Fault != "" {
+		return h.change, ReactionUnclear, quoted + " was not understood: " + cmd.Fault + "."
+	}
+	next, err := h.change, error(nil)
+	if o.verb == authz.Explain {
+		err = authz.Check(o.by, o.verb, o.at)
+	} else {
+		next, err = obey(h.change, o)
+	}
+	h.entries = append(h.entries, o.entry(h.change, err))
+	if err != nil {
+		e.Log.Warn("command refused", "change", h.change.ID, "by", o.by.Name, "verb", o.verb, "reason", err)
+		return h.change, ReactionRefused, quoted + " is refused: " + codeSpan(err.Error())
+	}
+	if o.verb == authz.Waive {
+		e.alarm("emergency")
+		e.Log.Error("emergency", "change", h.change.ID, "by", o.by.Name, "head", o.head, "reason", o.args)
+		text = "**Emergency.** " + codeSpan(o.by.Name) + " waived on " + codeSpan(string(o.head)) +
+			" what the policy lets an emergency waive, for this reason: " + codeSpan(o.args)
+	}
+	return next, ReactionDone, text
+}
+
+// roles are what somebody is to a pull request, as its last look shows it.
+func roles(repo Repository, p gate.Policy, s gate.Snapshot, login string) []authz.Role {
+	var out []authz.Role
+	is := func(other string) bool { return other != "" && strings.EqualFold(other, login) }
+	if is(s.Pull.Author) {
+		out = append(out, authz.Author)
+	}
+	eligible := func(r gate.Review) bool { return is(r.Reviewer) && r.Eligible == ref.Yes }
+	if s.ApproversRead == ref.Yes && slices.ContainsFunc(s.Approvers, is) || slices.ContainsFunc(s.Reviews, eligible) {
+		out = append(out, authz.Approver)
+	}
+	named := p.Emergency.By
+	named.Pools = nil // what a program may decide alone is no emergency
+	if chosen(named, p, s.Teams, login) {
+		out = append(out, authz.Emergency)
+	}
+	if repo.Roles != nil {
+		out = append(out, repo.Roles(login, s.Teams)...)
+	}
+	return out
+}
+
+// chosen says whether somebody is in one of the lists.
+func chosen(w gate.Who, p gate.Policy, teams map[string][]string, login string) bool {
+	is := func(other string) bool { return strings.EqualFold(other, login) }
+	pool := p.Principals[strings.ToLower(login)].Pool
+	return slices.ContainsFunc(w.People, is) ||
+		slices.ContainsFunc(w.Teams, func(t string) bool { return slices.ContainsFunc(teams[strings.ToLower(t)], is) }) ||
+		pool != "" && slices.Contains(w.Pools, pool)
+}
+
+// machine says whether a comment is Slipway's own or another machine's: those
+// give no commands.
+func machine(login string, repo Repository, p gate.Policy) bool {
+	l := strings.ToLower(login)
+	return l == "" || l == strings.ToLower(repo.Bot) || strings.HasSuffix(l, "[bot]") || p.Principals[l].Kind == gate.KindAgent
+}
+
+func verbOf(name string) authz.Verb {
+	switch name {
+	case command.Hold:
+		return authz.Hold
+	case command.Unhold:
+		return authz.Unhold
+	case command.Merge:
+		return authz.Merge
+	case command.Retry:
+		return authz.Retry
+	case command.Explain:
+		return authz.Explain
+	case command.Emergency:
+		return authz.Waive
+	default:
+		return authz.Verb(name) // the table knows none of that name, and refuses
+	}
+}
+
+// worse is the reaction that a comment with several commands gets.
+func worse(a, b string) string {
+	for _, r := range []Reaction{ReactionRefused, ReactionUnclear} {
+		if a == string(r) || b == string(r) {
+			return string(r)
+		}
+	}
+	return a
+}
