@@ -69,6 +69,9 @@ func refused(err error) error {
 // what it is, to be tried later.
 func sorted(err error) error {
 	err = refused(err)
+	if _, known := fault.When(err); known {
+		return err // a rate limit
+	}
 	switch s := status(err); {
 	case s == 0, s >= 500, s == http.StatusAccepted, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
 		return err

@@ -114,8 +114,14 @@ func closeBody(request *http.Request) {
 // it has few values and names nobody.
 func (w *wire) route(path string) string {
 	segments := strings.Split(strings.TrimPrefix(path, w.site.Path), "/")
+	before := "" // the segment before this one
 	for i, s := range segments {
-		named := i > 0 && (segments[0] == "repos" && i <= 2 || (segments[0] == "orgs" || segments[0] == "users") && i == 1)
+		named := segments[0] == "repos" && (i == 1 || i == 2)
+		switch before {
+		case "orgs", "users", "teams", "collaborators", "branches":
+			named = true
+		}
+		before = s
 		if named || !w.words[s] {
 			segments[i] = "*"
 			continue
