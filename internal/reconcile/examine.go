@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"slipway/deployer"
+	"slipway/gate"
+	"slipway/internal/change"
 	"slipway/internal/ref"
 )
 
@@ -101,13 +103,70 @@ func (e *Engine) examinePolicy(ctx context.Context, r Repository) []Finding {
 	if err != nil {
 		return []Finding{{area, err.Error(), ""}}
 	}
-	var out []Finding
+	out := e.examineContexts(ctx, r, plan)
 	for _, fault := range plan.Faults {
 		out = append(out, Finding{area, fault, fmt.Sprintf("mend %s on %s; nothing merges until then", PolicyFile, r.Branch)})
 	}
 	t, err := e.Store.Target(ctx, e.targetOf(r, plan))
 	if err == nil && len(plan.Faults) == 0 && t.TakenOver == nil && t.Consent == nil {
 		out = append(out, Finding{"target " + t.ID.String(), "it was not taken over, so nothing is deployed there", "slipway deploy takeover " + t.ID.String()})
+	}
+	return out
+}
+
+// lately is how many of the newest pull requests are asked what came.
+const lately = 10
+
+// examineContexts compares the checks that the policy requires with what was
+// really reported lately: one that a vendor renamed leaves every pull request
+// green and none mergeable.
+func (e *Engine) examineContexts(ctx context.Context, r Repository, plan change.Plan) []Finding {
+	changes, err := e.Store.Changes(ctx, Filter{Repo: r.ID, Base: r.Branch, Limit: lately})
+	if err != nil {
+		return []Finding{{"store", err.Error(), ""}}
+	}
+	var heads, merges []ref.SHA
+	for _, c := range changes {
+		heads = append(heads, c.Head)
+		if c.MergeSHA != "" {
+			merges = append(merges, c.MergeSHA)
+		}
+	}
+	area := "checks of " + r.ID.String()
+	return append(e.absentees(ctx, r, area, "pull requests", heads, plan.Gate.Checks),
+		e.absentees(ctx, r, area, "merge commits", merges, plan.PostMerge)...)
+}
+
+// absentees are the checks that came on none of the commits. A commit whose
+// checks cannot be read proves nothing, and without any nothing is said.
+func (e *Engine) absentees(ctx context.Context, r Repository, area, what string, commits []ref.SHA, rules []gate.CheckRule) (out []Finding) {
+	var came []string
+	asked := 0
+	for _, sha := range commits {
+		checks, err := r.Forge.Checks(ctx, r.ID, sha)
+		if err != nil || checks.StatusesRead != ref.Yes {
+			continue
+		}
+		asked++
+		for _, s := range checks.Statuses {
+			came = append(came, s.Context)
+		}
+	}
+	if asked == 0 {
+		return nil
+	}
+	others := slices.DeleteFunc(slices.Clone(came), func(c string) bool { return c == gate.StatusContext })
+	for _, rule := range rules {
+		if rule.Optional || len(rule.Paths) > 0 || slices.Contains(came, rule.Context) {
+			continue
+		}
+		f := Finding{Area: area, Fault: fmt.Sprintf("%q is required and came on none of the last %d %s", rule.Context, asked, what),
+			Mend: "have CI report it"}
+		if nearest, _, ok := gate.Nearest(rule.Context, others); ok {
+			f.Fault += fmt.Sprintf("; the nearest that came is %q", nearest)
+			f.Mend = fmt.Sprintf("name it %q in %s on %s if that is what it is called now, or have CI report it", nearest, PolicyFile, r.Branch)
+		}
+		out = append(out, f)
 	}
 	return out
 }
