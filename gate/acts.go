@@ -58,6 +58,7 @@ func (e *evaluation) acts() []Act {
 	fresh := len(pushed) > 0
 	if fresh {
 		push.add(strings.Join(pushed, ", and "), []string{whoAuthor}, 1, keys...)
+		e.people.pusher = "" // it will be the author
 		e.renew(&first, &asks)
 	}
 	return slices.Concat(push, first, e.approvals(fresh), asks, waits)
@@ -67,7 +68,9 @@ func (e *evaluation) acts() []Act {
 func (e *evaluation) renew(first, asks *plan) {
 	for i := range e.wants {
 		switch w := &e.wants[i]; {
-		case w.State == Waived:
+		case e.verdict.Waived && e.waives[w.word()] && (w.State == Waived || w.need != nil):
+			// Once it is declared again, what it waives need not be had again.
+			w.need = nil
 			first.add("declare the emergency on the new head", []string{e.Emergency.By}, 1, w.Key)
 		case w.Key == "request" && !w.open():
 			asks.add(doRequest, []string{whoAuthor, whoReviewers}, 1, w.Key)

@@ -34,7 +34,7 @@ type wish struct {
 	keys []string
 	left int
 	need *need
-	fits []bool // by candidate
+	fits []bool // by candidate, then by who asks for changes
 }
 
 type class struct {
@@ -59,6 +59,7 @@ func newCover(e *evaluation, fresh bool) *cover {
 		c.given = e.parties()
 	}
 	people := e.candidates(fresh)
+	all := slices.Concat(people, e.vetoes) // who asks for changes can meet needs as well
 	known := e.ApproversRead == ref.Yes
 	for i := range e.wants {
 		w := &e.wants[i]
@@ -69,7 +70,7 @@ func newCover(e *evaluation, fresh bool) *cover {
 		if fresh {
 			n.left = w.need.count
 		}
-		c.wish(e, n, people, known)
+		c.wish(e, n, all, known)
 	}
 	if known {
 		c.sort(people)

@@ -44,9 +44,10 @@ type evaluation struct {
 
 	scope   scope
 	people  people
-	valid   []approval // that pass every rule about a single approval
-	reviews []Review   // the decisive ones, by login
-	vetoes  []party    // whose change requests stand
+	valid   []approval      // that pass every rule about a single approval
+	reviews []Review        // the decisive ones, by login
+	vetoes  []party         // whose change requests stand
+	waives  map[string]bool // what an emergency waives
 	// undeclared have approved, and are neither person nor agent.
 	undeclared []string
 }
@@ -75,12 +76,12 @@ func Evaluate(s Snapshot, p Policy, now time.Time) Verdict {
 // conclude lets an emergency waive what it may, sorts the reasons and draws
 // the outcome from them.
 func (e *evaluation) conclude() Verdict {
-	waives := e.judgeEmergency()
+	e.waives = e.judgeEmergency()
 	v := &e.verdict
 	v.Requirements = make([]Requirement, 0, len(e.wants))
 	for i := range e.wants {
 		w := &e.wants[i]
-		if waives[w.word()] && w.waive() {
+		if e.waives[w.word()] && w.waive() {
 			v.Waived = true
 		}
 		w.conclude()

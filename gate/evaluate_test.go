@@ -93,7 +93,7 @@ func TestEvaluatePolicy(t *testing.T) {
 		{
 			name:   "the zero policy merges nothing",
 			differ: func(_ *gate.Snapshot, p *gate.Policy) { *p = gate.Policy{} },
-			want:   gate.Block, codes: []gate.Code{gate.CodePolicy, gate.CodePolicy},
+			want:   gate.Block, codes: []gate.Code{gate.CodePolicy, gate.CodePolicy, gate.CodeApprovals},
 		},
 		{
 			name:   "without its own login Slipway cannot leave its approval out",

@@ -3,6 +3,7 @@ package owners
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"slipway/gate"
@@ -22,13 +23,15 @@ func giteaLine(line string) (*rule, []string) {
 	}
 	pattern, negative := strings.CutPrefix(parts[0], "!")
 	// Paths have no slash in front. The anchors bind closer than |, there as here.
-	expression, err := regexp.Compile("^" + strings.TrimPrefix(pattern, "/") + "$")
+	source := "^" + strings.TrimPrefix(pattern, "/") + "$"
+	expression, err := regexp.Compile(source)
 	if err != nil {
 		return nil, []string{badExpression(parts[0], err)}
 	}
 	r := &rule{
 		Ownership: gate.Ownership{Pattern: parts[0]},
 		matches:   func(path string) bool { return expression.MatchString(path) != negative },
+		weight:    weight(source),
 	}
 	var faults []string
 	for _, who := range parts[1:] {
@@ -77,6 +80,21 @@ func giteaParts(line string) []string {
 	}
 	end()
 	return parts
+}
+
+// weight grows with the program that an expression becomes: each byte of a path
+// may have to be held against all of it.
+func weight(source string) int {
+	const light = 50 // instructions
+	parsed, err := syntax.Parse(source, syntax.Perl)
+	if err != nil {
+		return maxWork
+	}
+	program, err := syntax.Compile(parsed.Simplify())
+	if err != nil {
+		return maxWork
+	}
+	return 1 + len(program.Inst)/light
 }
 
 // badExpression says what is wrong with an expression, and what to write where

@@ -36,7 +36,7 @@ func gitHubLine(line string) (*rule, []string) {
 	if _, err := parsed[0].Match("a"); err != nil {
 		return nil, []string{err.Error()}
 	}
-	r := &rule{Ownership: gate.Ownership{Pattern: pattern}, matches: func(path string) bool {
+	r := &rule{Ownership: gate.Ownership{Pattern: pattern}, weight: 1 + len(pattern)/100, matches: func(path string) bool {
 		match, err := parsed[0].Match(path)
 		return err != nil || match // whoever cannot tell owns
 	}}

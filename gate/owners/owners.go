@@ -32,6 +32,11 @@ const (
 	MaxLine  = 4000 // bytes
 )
 
+// maxWork bounds one answer: the bytes of all paths, once for each rule, and
+// more for rules that are long. What is beyond is owned by every rule that has
+// owners: a change too large to be told apart needs them all.
+const maxWork = 500_000_000
+
 // Fault is what is wrong with a line, in a sentence. Line counts from 1; 0 is
 // the whole file.
 type Fault struct {
@@ -57,6 +62,7 @@ type Rules struct {
 type rule struct {
 	gate.Ownership                        // without Paths
 	matches        func(path string) bool // for one path of the repository
+	weight         int                    // what a byte of a path costs
 }
 
 // Files are where the forge looks for the file, in its order: the first that is
@@ -127,10 +133,15 @@ func checked(text string, line func(string) (*rule, []string)) (*rule, []string)
 // rules, each with the paths it owns in the order of the files. A renamed file
 // is owned at both of its paths.
 func (r Rules) Of(files []gate.File) []gate.Ownership {
-	paths := pathsOf(files)
 	owned := make([][]string, len(r.list))
-	for _, path := range paths {
+	work := 0
+	for _, path := range pathsOf(files) {
 		for i := len(r.list) - 1; i >= 0; i-- {
+			work += r.list[i].weight * len(path)
+			if work > maxWork {
+				owned[i] = append(owned[i], path)
+				continue
+			}
 			if !r.list[i].matches(path) {
 				continue
 			}
