@@ -85,7 +85,7 @@ func giteaParts(line string) []string {
 // weight grows with the program that an expression becomes: each byte of a path
 // may have to be held against all of it.
 func weight(source string) int {
-	const light = 50 // instructions
+	const light = 20 // instructions
 	parsed, err := syntax.Parse(source, syntax.Perl)
 	if err != nil {
 		return maxWork

@@ -56,6 +56,7 @@ func (f Fault) String() string {
 type Rules struct {
 	list []rule
 	last bool // the last rule that matches is the only one that counts
+	work int  // how much one answer may cost
 }
 
 // rule is one line.
@@ -96,7 +97,7 @@ func Parse(d Dialect, data []byte) (Rules, []Fault) {
 	case bytes.HasPrefix(data, []byte("\ufeff")):
 		return Rules{}, []Fault{{1, "it begins with a byte order mark, which the forge takes for a part of the pattern"}}
 	}
-	rules := Rules{last: d == GitHub}
+	rules := Rules{last: d == GitHub, work: maxWork}
 	var faults []Fault
 	number := 0
 	for text := range strings.SplitSeq(string(data), "\n") {
@@ -138,7 +139,7 @@ func (r Rules) Of(files []gate.File) []gate.Ownership {
 	for _, path := range pathsOf(files) {
 		for i := len(r.list) - 1; i >= 0; i-- {
 			work += r.list[i].weight * len(path)
-			if work > maxWork {
+			if work > r.work {
 				owned[i] = append(owned[i], path)
 				continue
 			}
