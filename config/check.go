@@ -9,8 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/Masterminds/semver/v3"
+	"github.com/bmatcuk/doublestar/v4"
 
 	"slipway/gate"
 	"slipway/internal/ref"
@@ -19,6 +21,11 @@ import (
 var (
 	labelPattern    = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	loginPattern    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	teamPattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}/[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	cronPattern     = regexp.MustCompile(`^[^\s=@]+( [^\s=@]+){4}$`)
+	localPattern    = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?$`)
+	accountPattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}(\[bot\])?$`)
+	instantPattern  = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2})$`)
 	eventPattern    = regexp.MustCompile(`^[a-z][a-z_]{0,49}$`)
 	hostPattern     = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?$`)
 	imagePattern    = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
@@ -28,25 +35,65 @@ var (
 	answerPattern   = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 )
 
+// check is a question about a text, with what of it a schema can ask.
+type check struct {
+	pattern string
+	enum    []string
+	// wrong says what is, or "".
+	wrong func(string) string
+}
+
 // matches asks for a pattern that want describes.
 func matches(pattern *regexp.Regexp, want string) check {
-	return func(s string) string {
+	return check{pattern: pattern.String(), wrong: func(s string) string {
 		if pattern.MatchString(s) {
 			return ""
 		}
-		return fmt.Sprintf("%q is not %s", s, want)
+		return fmt.Sprintf("%q is not %s", clip(s), want)
+	}}
+}
+
+// among asks for one of a few words.
+func among(allowed ...string) check {
+	return check{enum: allowed, wrong: func(s string) string {
+		if slices.Contains(allowed, s) {
+			return ""
+		}
+		return fmt.Sprintf("%q is none of %s", clip(s), strings.Join(allowed, ", "))
+	}}
+}
+
+// that asks what no schema can.
+func that(wrong func(string) string) check { return check{wrong: wrong} }
+
+func label() check {
+	return matches(labelPattern, "a DNS label (lower-case letters, digits and -, at most 63)")
+}
+
+func login() check { return matches(loginPattern, "a login") }
+
+// account is a login, or that of an App.
+func account() check { return matches(accountPattern, "a login") }
+
+func team() check { return matches(teamPattern, "a team: want OWNER/TEAM") }
+
+// moment asks for a time with its zone.
+func moment() check {
+	c := matches(instantPattern, "a moment such as 2027-01-01T00:00:00Z")
+	match := c.wrong
+	c.wrong = func(s string) string {
+		if wrong := match(s); wrong != "" {
+			return wrong
+		}
+		if _, err := time.Parse(time.RFC3339, s); err != nil {
+			return fmt.Sprintf("%q is a day or an hour that there is not", s)
+		}
+		return ""
 	}
+	return c
 }
 
-func label(s string) string {
-	return matches(labelPattern, "a DNS label (lower-case letters, digits and -, at most 63)")(s)
-}
-
-func login(s string) string { return matches(loginPattern, "a login")(s) }
-
-func event(s string) string {
-	return matches(eventPattern, "a workflow event such as pull_request")(s)
-}
+func event() check { return matches(eventPattern, "a workflow event such as pull_request") }
 
 // context accepts what can be compared exactly.
 func context(s string) string {
@@ -163,12 +210,28 @@ func tagPrefix(s string) string {
 	return ""
 }
 
-func platform(s string) string {
-	known := []string{"linux/386", "linux/amd64", "linux/arm", "linux/arm64", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
-	if slices.Contains(known, s) {
-		return ""
+func platforms() []string {
+	return []string{"linux/386", "linux/amd64", "linux/arm", "linux/arm64", "linux/ppc64le", "linux/riscv64", "linux/s390x"}
+}
+
+func platform() check {
+	return check{enum: platforms(), wrong: func(s string) string {
+		if slices.Contains(platforms(), s) {
+			return ""
+		}
+		return fmt.Sprintf("%q is no platform%s", clip(s), meant(s, platforms()))
+	}}
+}
+
+// glob accepts a pattern of paths in the repository.
+func glob(s string) string {
+	switch {
+	case !doublestar.ValidatePattern(s):
+		return fmt.Sprintf("%q is not a pattern of paths", clip(s))
+	case path.IsAbs(s) || strings.HasPrefix(s, "./") || strings.HasSuffix(s, "/") || slices.Contains(strings.Split(s, "/"), ".."):
+		return fmt.Sprintf("%q matches no path: paths are written from the root of the repository, as docs/** or **/*.go", clip(s))
 	}
-	return fmt.Sprintf("%q is no platform%s", s, meant(s, known))
+	return ""
 }
 
 func portNumber(s string, least int) bool {

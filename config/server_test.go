@@ -121,7 +121,7 @@ func TestServerFaults(t *testing.T) {
 			"nothing but a wrong key", leastServer, "database: {}\n",
 			[]string{
 				"slipway.yaml:1: clusters: is missing",
-				`slipway.yaml:1: database: unknown key; known: listen, external_url, store, resync, tokens, forges, registries, clusters, identities, build, repositories`,
+				`slipway.yaml:1: database: unknown key; known: listen, external_url, store, resync, journal, comments, examine, tokens, roles, forges, registries, clusters, identities, organizations, build, canaries, repositories`,
 				"slipway.yaml:1: forges: is missing",
 				"slipway.yaml:1: registries: is missing",
 				"slipway.yaml:1: repositories: is missing",
@@ -195,9 +195,9 @@ func TestServerFaults(t *testing.T) {
 			[]string{"slipway.yaml:3: forges[0].token: a secret is named, not written here: want {env: NAME} or {file: PATH}"},
 		},
 		{
-			"everything wrong in a forge", forge, `  - {name: Gitea_1, kind: github, url: "ftp://x", login: "a b", token: {}, webhook_secret: 7}`,
+			"everything wrong in a forge", forge, `  - {name: Gitea_1, kind: gitlab, url: "ftp://x", login: "a b", token: {}, webhook_secret: 7}`,
 			[]string{
-				`slipway.yaml:3: forges[0].kind: "github" is none of gitea`,
+				`slipway.yaml:3: forges[0].kind: "gitlab" is none of gitea, github`,
 				`slipway.yaml:3: forges[0].login: "a b" is not a login`,
 				`slipway.yaml:3: forges[0].name: "Gitea_1" is not a DNS label (lower-case letters, digits and -, at most 63)`,
 				"slipway.yaml:3: forges[0].token: a secret is named, not written here: want {env: NAME} or {file: PATH}",

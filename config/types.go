@@ -161,10 +161,3 @@ type Repository struct {
 	// Namespaces are those it may deploy to, by cluster.
 	Namespaces map[string][]string
 }
-
-// Organization is what slipway.yaml says for all repositories of one owner:
-// where a policy file is silent, and what it may not go below. The zero value
-// says nothing.
-type Organization struct {
-	Owner string
-}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,6 +33,8 @@ type reader struct {
 	// after are the questions that need the whole file, such as whether a name
 	// that is referred to exists.
 	after []func()
+	// origin names the file of keys that stand in another one.
+	origin map[*yaml.Node]string
 }
 
 // node is a value in the document, with the line and path of its key.
@@ -41,31 +42,25 @@ type node struct {
 	*yaml.Node
 	line int
 	path string
+	// file is where it stands, if not in the reader's own.
+	file string
+	// partial asks for no needed key: it is a part of something that is completed
+	// elsewhere.
+	partial bool
 }
 
-// field is one known key of a mapping.
-type field struct {
-	key    string
-	needed bool
-	why    string // it is needed, when that is not plain
-	read   func(node)
-}
-
-// check says what is wrong with a text, or "".
-type check func(string) string
-
-func may(key string, read func(node)) field  { return field{key: key, read: read} }
-func must(key string, read func(node)) field { return field{key: key, needed: true, read: read} }
-
-// document parses data and reads its top mapping.
-func (r *reader) document(data []byte, fields ...field) {
-	root, ok := r.parse(data)
-	if !ok {
-		return
+// document parses data and reads its top value.
+func (r *reader) document(data []byte, f form) {
+	if root, ok := r.parse(data); ok {
+		r.whole(root, f)
 	}
-	r.object(root, fields...)
-	for _, f := range r.after {
-		f()
+}
+
+// whole reads the top value, and asks what needs all of it.
+func (r *reader) whole(root node, f form) {
+	f.read(root)
+	for _, ask := range r.after {
+		ask()
 	}
 }
 
@@ -123,34 +118,11 @@ func (r *reader) fault(n node, format string, args ...any) {
 	if n.path != "" {
 		message = n.path + ": " + message
 	}
-	r.faults = append(r.faults, Fault{File: r.file, Line: n.line, Message: message})
-}
-
-// object reads a mapping with known keys. An unknown, repeated or empty key is
-// a fault, and so is the lack of a needed one. It answers whether there was a
-// mapping at all.
-func (r *reader) object(n node, fields ...field) bool {
-	var known []string
-	for _, f := range fields {
-		known = append(known, f.key)
+	file := n.file
+	if file == "" {
+		file = r.file
 	}
-	r.entries(n, func(key string, value node) {
-		i := slices.Index(known, key)
-		if i < 0 {
-			r.fault(value, "unknown key%s", meant(key, known))
-			return
-		}
-		fields[i].read(value)
-	})
-	if n.Kind != yaml.MappingNode {
-		return false
-	}
-	for _, f := range fields {
-		if f.needed && !r.names(n, f.key) {
-			r.fault(node{line: n.line, path: join(n.path, f.key)}, "is missing%s", f.why)
-		}
-	}
-	return true
+	r.faults = append(r.faults, Fault{File: file, Line: n.line, Message: message})
 }
 
 // names says whether a mapping has the key, whatever its value.
@@ -172,10 +144,13 @@ func (r *reader) entries(n node, each func(key string, value node)) {
 	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		value := node{Node: v, line: k.Line, path: join(n.path, k.Value)}
+		value := node{Node: v, line: k.Line, path: join(n.path, k.Value), file: n.file, partial: n.partial}
+		if from, foreign := r.origin[k]; foreign {
+			value.file = from
+		}
 		switch first := lines[k.Value]; {
 		case k.Kind != yaml.ScalarNode:
-			r.fault(node{line: k.Line, path: n.path}, "a key must be plain text")
+			r.fault(node{line: k.Line, path: n.path, file: n.file}, "a key must be plain text")
 		case first > 0:
 			r.fault(value, "stands on line %d already", first)
 		case v.Kind == yaml.ScalarNode && v.ShortTag() == "!!null":
@@ -187,128 +162,13 @@ func (r *reader) entries(n node, each func(key string, value node)) {
 	}
 }
 
-// list reads a sequence that is not empty.
-func (r *reader) list(each func(node)) func(node) {
-	return func(n node) {
-		if n.Kind != yaml.SequenceNode {
-			r.wrongKind(n, "a list")
-			return
-		}
-		if len(n.Content) == 0 {
-			r.fault(n, "is an empty list")
-		}
-		for i, item := range n.Content {
-			each(node{Node: item, line: item.Line, path: fmt.Sprintf("%s[%d]", n.path, i)})
-		}
-	}
-}
-
-// text reads one line of text that is not empty.
-func (r *reader) text(into *string, checks ...check) func(node) {
-	return func(n node) {
-		s, ok := r.scalar(n)
-		if !ok {
-			return
-		}
-		if s == "" {
-			r.fault(n, "is empty")
-			return
-		}
-		for _, c := range checks {
-			if wrong := c(s); wrong != "" {
-				r.fault(n, "%s", wrong)
-				return
-			}
-		}
-		*into = s
-	}
-}
-
-// textOrNone reads text as text does, but "" in quotes is an answer too.
-func (r *reader) textOrNone(into *string, checks ...check) func(node) {
-	return func(n node) {
-		if n.Kind == yaml.ScalarNode && n.Value == "" && n.ShortTag() == "!!str" {
-			*into = ""
-			return
-		}
-		r.text(into, checks...)(n)
-	}
-}
-
-// texts reads a list of different texts.
-func (r *reader) texts(into *[]string, checks ...check) func(node) {
-	return func(n node) {
-		var all []string
-		lines := map[string]int{}
-		r.list(func(item node) {
-			var s string
-			r.text(&s, checks...)(item)
-			if s != "" && r.once(item, lines, s) {
-				all = append(all, s)
-			}
-		})(n)
-		*into = all
-	}
-}
-
-func (r *reader) oneOf(into *string, allowed ...string) func(node) {
-	return r.text(into, func(s string) string {
-		if slices.Contains(allowed, s) {
-			return ""
-		}
-		return fmt.Sprintf("%q is none of %s", s, strings.Join(allowed, ", "))
-	})
-}
-
-func (r *reader) flag(into *bool) func(node) {
-	return func(n node) {
-		if n.Kind != yaml.ScalarNode || n.Value != "true" && n.Value != "false" {
-			r.wrongKind(n, "true or false")
-			return
-		}
-		*into = n.Value == "true"
-	}
-}
-
-func (r *reader) number(into *int, least, most int) func(node) {
-	return func(n node) {
-		i, err := strconv.Atoi(n.Value)
-		if n.Kind != yaml.ScalarNode || err != nil {
-			r.wrongKind(n, "a whole number")
-			return
-		}
-		if i < least || i > most {
-			r.fault(n, "is %d, want %d to %d", i, least, most)
-			return
-		}
-		*into = i
-	}
-}
-
-func (r *reader) duration(into *time.Duration, most time.Duration) func(node) {
-	return func(n node) {
-		s, ok := r.scalar(n)
-		if !ok {
-			return
-		}
-		d, err := time.ParseDuration(s)
-		switch {
-		case err != nil:
-			r.fault(n, "%q is not a duration; want one such as 30s, 5m or 24h", s)
-		case d < minDuration || d > most:
-			r.fault(n, "is %s, want %s to %s", s, short(minDuration), short(most))
-		default:
-			*into = d
-		}
-	}
-}
-
-// scalar is a line of text as written, whatever YAML would make of it.
-func (r *reader) scalar(n node) (string, bool) {
+// scalar is text as written; one line of it, unless it may be a block.
+func (r *reader) scalar(n node, block bool) (string, bool) {
+	strange := func(c rune) bool { return !unicode.IsPrint(c) && (!block || c != '\n' && c != '\t') }
 	switch {
-	case n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 || n.ShortTag() == "!!null":
+	case !isText(n):
 		r.wrongKind(n, "text")
-	case strings.TrimSpace(n.Value) != n.Value || strings.ContainsFunc(n.Value, func(c rune) bool { return !unicode.IsPrint(c) }):
+	case !block && strings.TrimSpace(n.Value) != n.Value || strings.ContainsFunc(n.Value, strange):
 		r.fault(n, "has blanks around it or a character that cannot be printed")
 	default:
 		return n.Value, true
@@ -316,8 +176,17 @@ func (r *reader) scalar(n node) (string, bool) {
 	return "", false
 }
 
+// isText says whether YAML reads a text there. A date is one here.
+func isText(n node) bool {
+	if n.Kind != yaml.ScalarNode || n.Style&yaml.TaggedStyle != 0 {
+		return false
+	}
+	tag := n.ShortTag()
+	return tag == "!!str" || tag == "!!timestamp"
+}
+
 func (r *reader) wrongKind(n node, want string) {
-	is := "a text or number"
+	is := "a text"
 	switch {
 	case n.Kind == yaml.MappingNode:
 		is = "keys with values"
@@ -329,10 +198,22 @@ func (r *reader) wrongKind(n node, want string) {
 		is = "a value with a tag"
 	case n.ShortTag() == "!!null":
 		is = "nothing"
-	case want == "true or false" || want == "a whole number":
-		is = "something else"
+	case !isText(n):
+		is = "the bare value " + clip(n.Value)
+		if want == "text" {
+			is += " (put it in quotes)"
+		}
 	}
 	r.fault(n, "want %s, not %s", want, is)
+}
+
+// clip is a value short enough to be repeated.
+func clip(s string) string {
+	const most = 80
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
 }
 
 // once says whether key was not met before, without regard to case.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -87,7 +88,7 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 	group.Go(func() error { return w.engine.Run(running) })
 	group.Go(func() error { return w.server.Serve(running, listener) })
 	group.Go(func() error { w.watch(running, log); return nil })
-	group.Go(func() error { w.tell(running, log); return nil })
+	group.Go(func() error { w.patrol(conf, log).Run(running); return nil })
 	log.Info("serving", "address", listener.Addr().String(), "repositories", len(conf.Repositories), "version", version)
 	err = ended(running, group.Wait, grace, func() {
 		// A second Ctrl-C ends it at once, which costs nothing but the next start.
@@ -134,10 +135,12 @@ type wired struct {
 	server   *server.Server
 	store    *store.Store
 	clusters map[string]*kube.Cluster
+	survey   survey
+	metrics  *server.Metrics
 }
 
 func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slog.Logger) (*wired, error) {
-	w := &wired{store: st, clusters: map[string]*kube.Cluster{}}
+	w := &wired{store: st, metrics: metrics, clusters: map[string]*kube.Cluster{}}
 	forges := map[string]*gitea.Client{}
 	hooks := map[string]server.Hook{}
 	for _, f := range conf.Forges {
@@ -184,6 +187,7 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 		Repositories: repositories(conf, forges), Policy: policy(conf), Now: time.Now, Log: log, Meter: metrics,
 		Active: conf.Resync.Active, Idle: conf.Resync.Idle, Workers: 8, Lease: 10 * time.Minute,
 	})
+	w.survey = ownSurvey(conf, forges, w.clusters)
 	w.server = server.New(server.Config{
 		Hooks: hooks, Engine: w.engine, Reader: st, Tokens: tokens(conf),
 		Doctor: w.examine, Ready: (&fresh{keep: 3 * time.Second, now: time.Now, ask: w.reachable}).answer,
@@ -210,16 +214,16 @@ func (h hook) Hint(header http.Header, body []byte) (reconcile.Hint, bool, error
 // policy reads policy files under what the server's configuration grants.
 func policy(conf config.Server) func(ref.RepoID, string, []byte, bool) change.Plan {
 	return func(id ref.RepoID, where string, data []byte, found bool) change.Plan {
-		plan, _ := config.NoPolicy(where)
-		if found {
-			plan, _ = config.ParsePolicy(where, data)
+		none, _ := config.NoPolicy(where)
+		repo, served := conf.Repository(id)
+		switch {
+		case !served:
+			return none
+		case !found:
+			return conf.Bind(repo, none)
 		}
-		repo, ok := conf.Repository(id)
-		if !ok {
-			plan, _ = config.NoPolicy(where)
-			return plan
-		}
-		return conf.Bind(repo, plan)
+		plan, _ := conf.ParsePolicy(repo, where, data) // its faults stand in the plan
+		return plan
 	}
 }
 
@@ -304,15 +308,10 @@ func (w *wired) specs(ctx context.Context) []deployer.Spec {
 	return specs
 }
 
-// tell says at the start what is wrong with what Slipway depends on.
-func (w *wired) tell(ctx context.Context, log *slog.Logger) {
-	for _, f := range w.engine.Examine(ctx) {
-		log.Error("found at start", "area", f.Area, "fault", f.Fault, "mend", f.Mend)
-	}
-}
-
+// examine asks everything that Slipway depends on, and compares how each
+// repository is set up with how it should be.
 func (w *wired) examine(ctx context.Context) []reconcile.Finding {
-	return append(w.storeFindings(ctx), w.engine.Examine(ctx)...)
+	return slices.Concat(w.storeFindings(ctx), w.engine.Examine(ctx), w.survey.findings(ctx))
 }
 
 func (w *wired) reachable(ctx context.Context) []reconcile.Finding {
