@@ -1,11 +1,15 @@
 package reconcile_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"slipway/gate"
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -19,9 +23,21 @@ func (w *world) intended(n int64, head ref.SHA, commits int) change.Change {
 	w.Helper()
 	c := change.New(pull(n))
 	c.Title, c.Author, c.Base, c.Head = "feat: x", "alice", "main", head
-	c.Intent = &change.MergeIntent{Head: head, Base: "main", At: time.Now(), Commits: commits}
-	w.keep(reconcile.Write{Change: &c})
+	kept := snapshotOf(w.T, gate.Snapshot{Pull: gate.PullRequest{ID: pull(n), Head: head, Base: "main", BaseHead: head}})
+	c.Intent = &change.MergeIntent{Head: head, Base: "main", At: time.Now(), Commits: commits, Snapshot: kept.Hash}
+	w.keep(reconcile.Write{Change: &c, Snapshot: &kept})
 	return c
+}
+
+// snapshotOf is a snapshot as the store keeps it.
+func snapshotOf(t *testing.T, s gate.Snapshot) reconcile.Snapshot {
+	t.Helper()
+	body, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(body)
+	return reconcile.Snapshot{Hash: hex.EncodeToString(sum[:]), Body: body}
 }
 
 func (w *world) merged(n int64, merge ref.SHA, commits int) {
