@@ -146,3 +146,36 @@ func codes(v gate.Verdict) []gate.Code {
 	}
 	return out
 }
+
+// whole is a pull request that merges under a policy that asks for everything
+// it can.
+func whole() (gate.Snapshot, gate.Policy) {
+	s, p := ready(), policy()
+	p.Principals["rob"] = agent("m1", "acme", "red")
+	p.Checks = append(p.Checks,
+		gate.CheckRule{Context: "docs", Creator: "docs-bot", Paths: []string{"docs/**"}},
+		gate.CheckRule{Context: "lint", Creator: "linter", Optional: true},
+	)
+	p.Approvers = gate.Who{People: []string{"rob", "bob"}, Teams: []string{"acme/core"}}
+	p.Excluded = gate.Who{Teams: []string{"acme/new"}}
+	p.OperatorOnce = true
+	p.Demands = []gate.Demand{
+		{Name: "security", Paths: []string{"app/**"}, From: gate.Who{Teams: []string{"acme/core"}}, Count: 1},
+		{Name: "a person", Lines: 10, Person: true},
+	}
+	p.Owners.Required = true
+	p.Vetoers = gate.Who{People: []string{"vera"}}
+	p.Freezes = []gate.Freeze{window(now.Add(-time.Hour))}
+	p.Conditions = []gate.Condition{{Name: "small", Sentence: "it is too large", Holds: func(s gate.Snapshot) (ref.Fact, string) {
+		return ref.Known(len(s.Files) < 300), ""
+	}}}
+	p.UpToDate, p.Linear, p.OnRequest = true, true, true
+	p.PeopleTeams = []string{"acme/people"}
+	s.Teams = map[string][]string{"acme/core": {"alice", "dave"}, "acme/new": {"newt"}, "acme/people": {"erin"}}
+	s.Owned, s.OwnedRead = []gate.Ownership{{Pattern: "/app/", Line: 2, Paths: []string{"app/main.go"}, Owners: []string{"bob"}}}, ref.Yes
+	s.UpToDate, s.Asked = ref.Yes, &gate.Asked{By: "carol", Head: head}
+	s.Pusher, s.PusherRead = "carol", ref.Yes
+	s.Approvers, s.ApproversRead = []string{"alice", "bob", "dave", "rob"}, ref.Yes
+	s.WorkflowsChanged = ref.Yes
+	return s, p
+}
