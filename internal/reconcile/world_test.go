@@ -45,6 +45,7 @@ type world struct {
 	forge   *forge
 	cluster *cluster
 	log     *serverLog
+	conf    reconcile.Config
 }
 
 // serverLog counts the lines of the server's log.
@@ -104,12 +105,21 @@ func newWorld(t *testing.T, adapt ...func(*world, *reconcile.Config)) *world {
 	for _, f := range adapt {
 		f(w, &conf)
 	}
+	w.conf = conf
 	w.engine = reconcile.New(conf)
 	w.cluster.watch = func(namespace, deployment string) {
 		if err := w.engine.Nudge(context.WithoutCancel(t.Context()), "main", namespace, deployment); err != nil {
 			t.Error(err)
 		}
 	}
+	return w
+}
+
+// rebuilt is the same world under another engine, as after a restart.
+func rebuilt(t *testing.T, w *world, adapt func(c *reconcile.Config)) *world {
+	t.Helper()
+	adapt(&w.conf)
+	w.engine = reconcile.New(w.conf)
 	return w
 }
 
