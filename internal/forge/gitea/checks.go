@@ -21,7 +21,7 @@ import (
 // Checks reads all statuses and workflow jobs of one commit. Either list may be
 // unread on its own; an error means that both are.
 func (c *Client) Checks(ctx context.Context, repo ref.RepoID, sha ref.SHA) (gate.Checks, error) {
-	checks, err := c.readChecks(ctx, repo, sha, "")
+	checks, _, err := c.checks(ctx, repo, sha, sparing{})
 	if checks.StatusesRead != ref.Yes && checks.JobsRead != ref.Yes {
 		return gate.Checks{}, fmt.Errorf("read the checks of %s in %s: %w", sha.Short(), repo, sorted(err))
 	}
@@ -29,47 +29,79 @@ func (c *Client) Checks(ctx context.Context, repo ref.RepoID, sha ref.SHA) (gate
 	return checks, nil
 }
 
-// checks is Checks for a head on a base, without an error.
-func (c *Client) checks(ctx context.Context, repo ref.RepoID, head, base ref.SHA) gate.Checks {
-	checks, err := c.readChecks(ctx, repo, head, base)
-	c.unread(fmt.Sprintf("all checks of %s in %s", head.Short(), repo), err)
-	return checks
+// sparing is what reading checks can spare itself.
+type sparing struct {
+	base ref.SHA // the tip of the base, whose workflows may run on the commit too
+	// known is what is remembered of the commit; nil for nothing.
+	known *ran
+	// trust says that a run of which no status tells is none.
+	trust bool
+	// only are the workflow files that matter; empty for all.
+	only []string
 }
 
-func (c *Client) readChecks(ctx context.Context, repo ref.RepoID, sha, base ref.SHA) (gate.Checks, error) {
+// checks reads the checks of a commit, and gives what to remember of them: nil
+// when not all of it was read.
+func (c *Client) checks(ctx context.Context, repo ref.RepoID, sha ref.SHA, s sparing) (gate.Checks, *ran, error) {
 	checks := gate.Checks{SHA: sha}
+	now := &ran{head: sha}
 	var group errgroup.Group
 	var ofStatuses, ofJobs error
-	var first map[int64]int64
+	trusting := s.trust && s.known != nil
 	group.Go(func() error {
 		checks.Statuses, ofStatuses = c.statuses(ctx, repo, sha)
 		return nil
 	})
-	group.Go(func() error {
-		checks.Jobs, first, ofJobs = c.jobs(ctx, repo, sha, base)
-		return nil
-	})
+	if !trusting {
+		group.Go(func() error {
+			now.runs, now.folders, ofJobs = c.runs(ctx, repo, sha, s)
+			return nil
+		})
+	}
 	_ = group.Wait() // the errors are kept apart
+	if trusting {
+		now.runs, now.folders, ofJobs = c.runsTold(ctx, repo, sha, s, checks.Statuses, ofStatuses == nil)
+	}
+	for _, r := range now.runs {
+		checks.Jobs = append(checks.Jobs, r.jobs...)
+	}
 	checks.StatusesRead, checks.JobsRead = whole(ofStatuses), whole(ofJobs)
-	checks.Statuses = slices.DeleteFunc(checks.Statuses, func(s gate.Status) bool { return outrun(s, first) })
-	return checks, errors.Join(ofStatuses, ofJobs)
+	if n := len(checks.Statuses); n > 0 {
+		now.status = checks.Statuses[n-1].ID
+	}
+	checks.Statuses = slices.DeleteFunc(checks.Statuses, func(st gate.Status) bool { return outrun(st, now.runs) })
+	if ofStatuses != nil || ofJobs != nil {
+		now = nil
+	}
+	return checks, now, errors.Join(ofStatuses, ofJobs)
+}
+
+// ofRun finds the run and the job in the address of a workflow job's status; 0
+// is none.
+func ofRun(s gate.Status) (run, job int64) {
+	found := ofJob.FindStringSubmatch(s.URL)
+	if s.Creator != "" || found == nil {
+		return 0, 0
+	}
+	run, err := strconv.ParseInt(found[1], 10, 64)
+	if err != nil {
+		return 0, 0 // too many digits: no run's
+	}
+	if job, err = strconv.ParseInt(found[2], 10, 64); err != nil {
+		return 0, 0
+	}
+	return run, job
 }
 
 // ofJob finds the run and the job in the address of a workflow job's status.
 var ofJob = regexp.MustCompile(`/actions/runs/([0-9]+)/jobs/([0-9]+)$`)
 
 // outrun says whether a status is of an earlier attempt of a run, whose jobs
-// all report anew and under new addresses when it is run again. first has the
-// lowest id among the jobs of each run's latest attempt: those of a still newer
-// one have higher ids, and theirs are kept.
-func outrun(s gate.Status, first map[int64]int64) bool {
-	found := ofJob.FindStringSubmatch(s.URL)
-	if s.Creator != "" || found == nil {
-		return false
-	}
-	run, _ := strconv.ParseInt(found[1], 10, 64)   // digits; too many of them are no run's
-	job, err := strconv.ParseInt(found[2], 10, 64) // likewise
-	return err == nil && job < first[run]
+// all report anew and under new addresses when it is run again. Those of an
+// attempt newer than the one that was read have higher ids, and theirs are kept.
+func outrun(s gate.Status, runs []run) bool {
+	id, job := ofRun(s)
+	return id != 0 && slices.ContainsFunc(runs, func(r run) bool { return r.id == id && job < r.lowest })
 }
 
 // statuses reads every row: Gitea's own digest keeps the newest of each context
@@ -98,88 +130,6 @@ func (c *Client) statuses(ctx context.Context, repo ref.RepoID, sha ref.SHA) ([]
 	}
 	slices.SortFunc(statuses, func(a, b gate.Status) int { return int(a.ID - b.ID) })
 	return slices.CompactFunc(statuses, func(a, b gate.Status) bool { return a.ID == b.ID }), nil
-}
-
-// jobs reads the latest attempt of every workflow run on the commit, and gives
-// the lowest id among the jobs of each.
-func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha, base ref.SHA) ([]gate.Job, map[int64]int64, error) {
-	client, err := c.sdk(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	runs, err := pages(func(o sdk.ListOptions) ([]*sdk.ActionWorkflowRun, *sdk.Response, error) {
-		list, response, err := client.ListRepoActionRuns(repo.Owner, repo.Name,
-			sdk.ListRepoActionRunsOptions{ListOptions: o, HeadSHA: string(sha)})
-		if err != nil {
-			return nil, response, err
-		}
-		return list.WorkflowRuns, response, nil
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("workflow runs: %w", err)
-	}
-	slices.SortFunc(runs, func(a, b *sdk.ActionWorkflowRun) int { return int(a.ID - b.ID) })
-	runs = slices.CompactFunc(runs, func(a, b *sdk.ActionWorkflowRun) bool { return a.ID == b.ID })
-	paths, err := c.workflowPaths(ctx, repo, runs, sha, base)
-	if err != nil {
-		return nil, nil, fmt.Errorf("workflow files: %w", err)
-	}
-	of := make([][]gate.Job, len(runs))
-	lowest := make([]int64, len(runs))
-	group, inGroup := errgroup.WithContext(ctx)
-	group.SetLimit(together)
-	for i, run := range runs {
-		group.Go(func() (err error) {
-			of[i], lowest[i], err = c.jobsOf(inGroup, repo, run, paths[i])
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	first := make(map[int64]int64, len(runs))
-	for i, run := range runs {
-		first[run.ID] = lowest[i]
-	}
-	return slices.Concat(of...), first, nil
-}
-
-func (c *Client) jobsOf(ctx context.Context, repo ref.RepoID, run *sdk.ActionWorkflowRun, path string) (jobs []gate.Job, lowest int64, err error) {
-	client, err := c.sdk(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	list, err := pages(func(o sdk.ListOptions) ([]*sdk.ActionWorkflowJob, *sdk.Response, error) {
-		list, response, err := client.ListRepoActionRunJobs(repo.Owner, repo.Name, run.ID, sdk.ListRepoActionJobsOptions{ListOptions: o})
-		if err != nil {
-			return nil, response, err
-		}
-		return list.Jobs, response, nil
-	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("jobs of run %d: %w", run.ID, err)
-	}
-	for _, j := range list {
-		head, err := ref.ParseSHA(j.HeadSha)
-		if err != nil {
-			return nil, 0, fmt.Errorf("job %d: %w", j.ID, err)
-		}
-		if lowest == 0 || j.ID < lowest {
-			lowest = j.ID
-		}
-		jobs = append(jobs, gate.Job{
-			RunID:    run.ID,
-			Attempt:  j.RunAttempt,
-			Workflow: path,
-			Event:    run.Event,
-			Head:     head,
-			Name:     j.Name,
-			State:    jobState(j.Status, j.Conclusion),
-			URL:      j.HTMLURL,
-			At:       latest(j.CreatedAt, j.StartedAt, j.CompletedAt),
-		})
-	}
-	return jobs, lowest, nil
 }
 
 // statusState maps a commit status. A warning is no success.

@@ -19,7 +19,7 @@ type approvers struct {
 	// listed says that there is a whitelist; without one it is whoever may write.
 	listed bool
 	users  []string
-	teams  []string // of the organisation that owns the repository
+	teams  []string // names, of the organisation that owns the repository
 }
 
 // rule is one branch protection: what concerns approvals of it.
@@ -83,16 +83,34 @@ func (c *Client) effective(ctx context.Context, repo ref.RepoID, branch string) 
 	return b.EffectiveBranchProtectionName, nil
 }
 
+// withTeams adds the members of the whitelist's teams to its users. What could
+// not be read of them leaves unknown who may approve, but for those who stand
+// on the list by themselves.
+func (a approvers) withTeams(repo ref.RepoID, members map[string][]string) approvers {
+	a.users = slices.Clone(a.users)
+	for _, name := range a.names(repo) {
+		logins, found := members[name]
+		if !found {
+			a.known = ref.Unknown
+		}
+		a.users = append(a.users, logins...)
+	}
+	return a
+}
+
+// names are the whitelist's teams as OWNER/TEAM, in lower case.
+func (a approvers) names(repo ref.RepoID) []string {
+	var names []string
+	for _, t := range a.teams {
+		names = append(names, strings.ToLower(repo.Owner+"/"+t))
+	}
+	return names
+}
+
 // judgeReviewers sets Eligible on every review by somebody whose word decides.
 func (c *Client) judgeReviewers(ctx context.Context, id ref.PullID, a approvers, reviews []gate.Review) {
 	who := reviewers(reviews)
 	verdicts := make([]ref.Fact, len(who))
-	if a.known == ref.Yes && a.listed && len(a.teams) > 0 && slices.ContainsFunc(who, func(w string) bool { return !contains(a.users, w) }) {
-		members, err := c.teamMembers(ctx, id.Repo, a.teams)
-		c.unread(fmt.Sprintf("the teams that may approve %s", id), err)
-		a.users = append(slices.Clone(a.users), members...)
-		a.known = whole(err)
-	}
 	var group errgroup.Group
 	group.SetLimit(together)
 	for i, w := range who {
@@ -121,6 +139,12 @@ func (c *Client) eligible(ctx context.Context, repo ref.RepoID, a approvers, who
 	if a.listed {
 		return ref.No, nil
 	}
+	return c.mayApprove(ctx, repo, who)
+}
+
+// mayApprove says whether somebody may approve where no whitelist stands:
+// whether they may write.
+func (c *Client) mayApprove(ctx context.Context, repo ref.RepoID, who string) (ref.Fact, error) {
 	client, err := c.sdk(ctx)
 	if err != nil {
 		return ref.Unknown, err
@@ -135,36 +159,6 @@ func (c *Client) eligible(ctx context.Context, repo ref.RepoID, a approvers, who
 	default:
 		return ref.No, nil
 	}
-}
-
-// teamMembers reads who is in the named teams. Gitea shows that only to members
-// of the organisation.
-func (c *Client) teamMembers(ctx context.Context, repo ref.RepoID, names []string) ([]string, error) {
-	var teams []sdk.Team
-	if _, err := c.get(ctx, repoPath(repo, "teams"), &teams); err != nil {
-		return nil, err
-	}
-	client, err := c.sdk(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var logins []string
-	for _, name := range names {
-		i := slices.IndexFunc(teams, func(t sdk.Team) bool { return strings.EqualFold(t.Name, name) })
-		if i < 0 {
-			return logins, fmt.Errorf("the team %q is not among those of %s", name, repo)
-		}
-		members, err := pages(func(o sdk.ListOptions) ([]*sdk.User, *sdk.Response, error) {
-			return client.ListTeamMembers(teams[i].ID, sdk.ListTeamMembersOptions{ListOptions: o})
-		})
-		if err != nil {
-			return logins, fmt.Errorf("the members of the team %q: %w", name, err)
-		}
-		for _, m := range members {
-			logins = append(logins, m.UserName)
-		}
-	}
-	return logins, nil
 }
 
 func contains(logins []string, who string) bool {

@@ -73,7 +73,7 @@ func TestStates(t *testing.T) {
 }
 
 func TestStatusesOfAnEarlierAttempt(t *testing.T) {
-	first := map[int64]int64{2: 10} // the latest attempt of run 2 begins with job 10
+	first := []run{{id: 2, lowest: 10, read: true}} // the latest attempt of run 2 begins with job 10
 	tests := []struct {
 		name   string
 		status gate.Status

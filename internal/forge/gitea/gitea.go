@@ -52,6 +52,9 @@ type Client struct {
 	dirs     []string
 	onUnread func(error)
 	settling settling
+	memory   memory // of pull requests
+	teams    recent // who is in a team
+	mayWrite recent // who may write to a repository
 }
 
 var _ reconcile.Forge = (*Client)(nil)

@@ -81,7 +81,7 @@ func (g Guard) Set(ctx context.Context, repo ref.RepoID, p onboard.Part) error {
 	case onboard.Team:
 		err = g.setTeam(ctx, repo, p)
 	case onboard.Permission:
-		_, err = g.call(ctx, http.MethodPut, repoPath(repo, "collaborators", p.Login), map[string]string{"permission": string(p.Access)}, nil)
+		err = g.setPermission(ctx, repo, p)
 	case onboard.Label:
 		_, err = g.call(ctx, http.MethodPost, repoPath(repo, "labels"),
 			map[string]string{"name": p.Name, "color": "#" + p.Color, "description": p.Means}, nil)
@@ -189,6 +189,28 @@ func (g Guard) lookBot(ctx context.Context, w onboard.Want, self onboard.Self) o
 	default:
 		return onboard.Read(onboard.Access(held.Permission))
 	}
+}
+
+// setPermission makes somebody a collaborator. Whoever leaves the last team of
+// the organisation stays one in name and loses what it gives: Gitea takes the
+// same permission again for no change, so it is then taken away and given anew.
+func (g Guard) setPermission(ctx context.Context, repo ref.RepoID, p onboard.Permission) error {
+	path := repoPath(repo, "collaborators", p.Login)
+	give := func() error {
+		_, err := g.call(ctx, http.MethodPut, path, map[string]string{"permission": string(p.Access)}, nil)
+		return err
+	}
+	if err := give(); err != nil {
+		return err
+	}
+	held := g.lookBot(ctx, onboard.Want{Repo: repo, Bot: p.Login}, onboard.Self{})
+	if held.Read && held.Is == p.Access {
+		return nil
+	}
+	if _, err := g.call(ctx, http.MethodDelete, path, nil, nil); err != nil {
+		return err
+	}
+	return give()
 }
 
 func (g Guard) lookLabels(ctx context.Context, repo ref.RepoID) onboard.Found[[]string] {

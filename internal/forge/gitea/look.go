@@ -6,9 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	sdk "code.gitea.io/sdk/gitea"
-	"golang.org/x/sync/errgroup"
 
 	"slipway/gate"
 	"slipway/internal/fault"
@@ -16,125 +17,111 @@ import (
 	"slipway/internal/ref"
 )
 
-// Look reads what the gate judges, and what was said, in one look. The pull
-// request is read first and last, and what lies between is of one head and base
-// or fault.Changed.
+// Look reads what the gate judges, and what was said, in one look.
+//
+// The first look at a head takes eleven calls where the reviewers stand on a
+// whitelist and one workflow ran: the record twice (what was read between must
+// be of one head and one base, or it is fault.Changed), commits, files, reviews,
+// timeline, protection, statuses, runs, the run's jobs and its folder; and one
+// more where the push is older than the pull request. Lists over fifty rows take
+// more.
+//
+// A later one reads the record, the statuses and the protection, and else only
+// what these say has changed: jobs by new statuses, reviews and timeline by the
+// record's date. With Want.Fresh only what can never change is remembered: what
+// lies between two commits, and the jobs of an attempt that is over.
 func (c *Client) Look(ctx context.Context, id ref.PullID, want reconcile.Want) (reconcile.Look, error) {
-	_, before, err := c.pull(ctx, id)
+	r, err := c.record(ctx, id)
 	if err != nil {
 		return reconcile.Look{}, err
 	}
-	l := c.look(ctx, id, before, want)
-	record, pull, err := c.pull(ctx, id)
-	switch {
-	case err != nil:
-		return reconcile.Look{}, err
-	case pull.Head != before.Head:
-		return reconcile.Look{}, moved(id, before.Head, pull.Head)
-	case pull.Base != before.Base:
-		return reconcile.Look{}, fault.AsChanged(fmt.Errorf("read %s: its base was changed to %s", id, pull.Base))
+	l := &looking{Client: c, id: id, want: want, record: r, known: c.memory.recall(id)}
+	l.readAll(ctx)
+	pull := r.pull
+	if l.listed {
+		again, err := c.record(ctx, id)
+		if err != nil {
+			return reconcile.Look{}, err
+		}
+		pull = again.pull
 	}
-	if newest := len(l.commits) - 1; newest >= 0 && l.commits[newest].SHA != pull.Head {
+	switch told := l.talk.timeline; {
+	case pull.Head != r.pull.Head:
+		return reconcile.Look{}, moved(id, r.pull.Head, pull.Head)
+	case pull.Base != r.pull.Base:
+		return reconcile.Look{}, rebased(id, pull.Base)
+	case told.base != pull.Base && !r.read.IsZero() && !told.retargeted.Before(r.read): // a branch may be renamed, too
+		return reconcile.Look{}, rebased(id, told.base)
+	}
+	if newest := len(l.history.commits) - 1; newest >= 0 && l.history.commits[newest].SHA != pull.Head {
 		// Its commits are listed from a ref that follows the branch a moment later.
-		return reconcile.Look{}, moved(id, l.commits[newest].SHA, pull.Head)
+		return reconcile.Look{}, moved(id, l.history.commits[newest].SHA, pull.Head)
 	}
-	l.people.add(record.Poster)
+	c.memory.keep(l.kept())
+	return l.look(pull), nil
+}
+
+// kept is what of this look serves later ones.
+func (l *looking) kept() kept {
+	k := l.known
+	pull := l.record.pull
+	if l.listed && l.commitsRead == ref.Yes && l.filesRead == ref.Yes {
+		h := l.history
+		h.branch, h.base, h.mergeBase, h.head = pull.Base, pull.BaseHead, l.record.mergeBase, pull.Head
+		k.history = &h
+	}
+	if l.listened && l.reviewsRead == ref.Yes && l.timelineRead == ref.Yes && l.record.settled() {
+		t := l.talk
+		t.as, t.at, t.reviews = l.record.stamp(), time.Now(), slices.Clone(t.reviews)
+		k.talk = &t
+	}
+	if l.ran != nil {
+		k.ran = l.ran
+	}
+	k.push = l.push
+	return k
+}
+
+// look puts together what was read.
+func (l *looking) look(pull gate.PullRequest) reconcile.Look {
+	people := people{}
+	people.join(l.history.people)
+	people.join(l.talk.people)
+	people.add(l.record.poster)
 	s := gate.Snapshot{
 		Pull:             pull,
-		Commits:          withCoAuthors(l.commits, l.people),
+		Commits:          withCoAuthors(l.history.commits, people),
 		CommitsRead:      l.commitsRead,
 		Checks:           l.checks,
-		Reviews:          l.reviews,
+		Reviews:          l.talk.reviews,
 		ReviewsRead:      l.reviewsRead,
-		WorkflowsChanged: c.workflowsChanged(l.files, l.filesRead),
-		Files:            l.files,
+		WorkflowsChanged: l.workflowsChanged(l.history.files, l.filesRead),
+		Files:            slices.Clone(l.history.files),
 		FilesRead:        l.filesRead,
-		UpToDate:         upToDate(l.commits, l.commitsRead, pull),
-		Retargeted:       l.timeline.retargeted,
-		Pusher:           l.pusher,
-		PusherRead:       ref.Known(l.pusher != ""),
+		Approvers:        l.who,
+		ApproversRead:    l.whoRead,
+		UpToDate:         upToDate(l.history.commits, l.commitsRead, pull),
+		Retargeted:       l.talk.timeline.retargeted,
+		Pusher:           l.push.by,
 	}
-	if l.pusher == "" {
-		s.PusherRead = ref.Unknown
+	if l.push.by != "" {
+		s.PusherRead = ref.Yes
 	}
-	return reconcile.Look{Snapshot: s, Comments: l.timeline.comments, CommentsRead: l.timelineRead}, nil
-}
-
-// look is what is read between the first and the last reading of the pull
-// request.
-type look struct {
-	commits      []commit
-	commitsRead  ref.Fact
-	checks       gate.Checks
-	reviews      []gate.Review
-	reviewsRead  ref.Fact
-	files        []gate.File
-	filesRead    ref.Fact
-	timeline     timeline
-	timelineRead ref.Fact
-	pusher       string
-	people       people
-}
-
-// look reads all parts at the same time. A part that cannot be read leaves its
-// facts unknown.
-func (c *Client) look(ctx context.Context, id ref.PullID, pull gate.PullRequest, _ reconcile.Want) look {
-	var (
-		l         = look{people: people{}}
-		group     errgroup.Group
-		approvers approvers
-		wrote     people
-		reviewed  people
-	)
-	group.SetLimit(together)
-	part := func(what string, read func() error) {
-		group.Go(func() error {
-			c.unread(fmt.Sprintf("the %s of %s", what, id), read())
-			return nil
-		})
+	if len(l.want.Teams) > 0 {
+		s.Teams = map[string][]string{}
 	}
-	part("commits", func() (err error) {
-		l.commits, wrote, err = c.commits(ctx, id)
-		l.commitsRead = whole(err)
-		return err
-	})
-	part("reviews", func() (err error) {
-		l.reviews, reviewed, err = c.reviews(ctx, id)
-		l.reviewsRead = whole(err)
-		return err
-	})
-	part("changed files", func() (err error) {
-		l.files, err = c.files(ctx, id)
-		l.filesRead = whole(err)
-		return err
-	})
-	part("timeline", func() (err error) {
-		l.timeline, err = c.timeline(ctx, id)
-		l.timelineRead = whole(err)
-		return err
-	})
-	part("protection of the base", func() (err error) {
-		approvers, err = c.approvers(ctx, id.Repo, pull.Base)
-		return err
-	})
-	part("checks", func() error {
-		l.checks = c.checks(ctx, id.Repo, pull.Head, pull.BaseHead)
-		return nil
-	})
-	_ = group.Wait() // each part has told of its own fault
-	l.people.join(wrote)
-	l.people.join(reviewed)
-	c.judgeReviewers(ctx, id, approvers, l.reviews)
-	if l.timelineRead != ref.Yes {
-		// When the base was changed is not known, and so not which reviews count.
-		l.reviewsRead = ref.Unknown
+	for _, name := range l.want.Teams {
+		name = strings.ToLower(name)
+		if members, found := l.teams[name]; found {
+			s.Teams[name] = slices.Clone(members)
+		}
 	}
-	if l.pusher = l.timeline.push.by; l.timeline.push.head != pull.Head || l.pusher == "" {
-		var err error
-		l.pusher, err = c.pushedBefore(ctx, pull)
-		c.unread(fmt.Sprintf("who pushed the head of %s", id), err)
+	return reconcile.Look{
+		Snapshot:     s,
+		Comments:     slices.Clone(l.talk.timeline.comments),
+		CommentsRead: l.timelineRead,
+		Remembered:   l.remembered,
 	}
-	return l
 }
 
 // upToDate says whether the head contains the tip of its base: whether one of
@@ -166,6 +153,10 @@ func whole(err error) ref.Fact {
 
 func moved(id ref.PullID, from, to ref.SHA) error {
 	return fault.AsChanged(fmt.Errorf("read %s: its head moved from %s to %s", id, from.Short(), to.Short()))
+}
+
+func rebased(id ref.PullID, base string) error {
+	return fault.AsChanged(fmt.Errorf("read %s: its base was changed to %s", id, base))
 }
 
 func pullPath(id ref.PullID, more ...string) string {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -45,25 +46,55 @@ func (c *Client) OpenPulls(ctx context.Context, repo ref.RepoID) ([]reconcile.Br
 
 // Pull reads the pull request alone.
 func (c *Client) Pull(ctx context.Context, id ref.PullID) (gate.PullRequest, error) {
-	_, pull, err := c.pull(ctx, id)
-	return pull, err
+	r, err := c.record(ctx, id)
+	return r.pull, err
 }
 
-func (c *Client) pull(ctx context.Context, id ref.PullID) (*sdk.PullRequest, gate.PullRequest, error) {
+// record is the server's own record of a pull request, as read once.
+type record struct {
+	pull      gate.PullRequest
+	poster    *sdk.User
+	mergeBase ref.SHA // where head and base part; may lag behind both
+	comments  int
+	reviews   int
+	read      time.Time // by the server's clock; zero when it does not tell
+}
+
+func (c *Client) record(ctx context.Context, id ref.PullID) (record, error) {
 	client, err := c.sdk(ctx)
 	if err != nil {
-		return nil, gate.PullRequest{}, err
+		return record{}, err
 	}
 	p, response, err := client.GetPullRequest(id.Repo.Owner, id.Repo.Name, id.Number)
 	if err != nil {
-		return nil, gate.PullRequest{}, fmt.Errorf("read %s: %w", id, sorted(refused(response, err)))
+		return record{}, fmt.Errorf("read %s: %w", id, sorted(refused(response, err)))
 	}
-	pull, err := toPull(id, p)
+	r := record{poster: p.Poster, comments: p.Comments, reviews: p.ReviewComments}
+	if r.pull, err = toPull(id, p); err == nil {
+		r.mergeBase, err = commitID(p.MergeBase)
+	}
 	if err != nil {
-		return nil, gate.PullRequest{}, fmt.Errorf("read %s: %w", id, err)
+		return record{}, fmt.Errorf("read %s: %w", id, err)
 	}
-	pull.Mergeable = c.settling.mergeable(pull, p.Mergeable, time.Now())
-	return p, pull, nil
+	r.pull.Mergeable = c.settling.mergeable(r.pull, p.Mergeable, time.Now())
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		r.read = date
+	}
+	return r, nil
+}
+
+func (r record) stamp() stamp {
+	return stamp{head: r.pull.Head, branch: r.pull.Base, updated: r.pull.Updated, comments: r.comments, reviews: r.reviews}
+}
+
+// still is how long the record must have been unchanged for its date to tell of
+// the next change: dates are whole seconds, and another change may bear the
+// same one.
+const still = 2 * time.Second
+
+// settled says whether another change would show.
+func (r record) settled() bool {
+	return !r.pull.Updated.IsZero() && r.read.Sub(r.pull.Updated) >= still
 }
 
 // toPull gives everything but Mergeable, which the record alone does not tell.
@@ -121,7 +152,7 @@ func fingerprint(p *sdk.PullRequest) string {
 		labels = append(labels, l.Name)
 	}
 	slices.Sort(labels)
-	shown := []any{p.Title, p.State, p.Draft, p.Mergeable, p.HasMerged, p.Comments, labels, at(p.Updated)}
+	shown := []any{p.Title, p.Body, p.State, p.Draft, p.Mergeable, p.HasMerged, p.Comments, p.ReviewComments, p.MergeBase, labels, at(p.Updated)}
 	for _, end := range []*sdk.PRBranchInfo{p.Head, p.Base} {
 		if end != nil {
 			shown = append(shown, end.Ref, end.Sha)

@@ -86,6 +86,7 @@ func (w *world) testChecks(t *testing.T) {
 		jobs := r.snapshot(id).Checks.Jobs
 		return len(jobs) == 5 && !slices.ContainsFunc(jobs, func(j gate.Job) bool { return j.State == gate.StatePending })
 	})
+	r = w.as(t, r.id, w.bot) // who remembers nothing
 	s := r.snapshot(id)
 	routes, unread := r.calls.seen()
 

@@ -125,7 +125,7 @@ func (r *repository) tick(t time.Time) {
 }
 
 // settled says whether a look succeeded; one that met a moving head did not.
-func settled(t *testing.T, err error) bool {
+func settled(t testing.TB, err error) bool {
 	t.Helper()
 	if err != nil && fault.KindOf(err) != fault.Changed {
 		t.Fatal(err)

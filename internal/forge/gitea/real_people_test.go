@@ -32,7 +32,7 @@ func (r *repository) status(who server.Account, on ref.SHA, context, state strin
 }
 
 // teamID looks a team of the organisation up.
-func (w *world) teamID(t *testing.T, name string) int64 {
+func (w *world) teamID(t testing.TB, name string) int64 {
 	t.Helper()
 	for page := 1; ; page++ {
 		var teams []struct {

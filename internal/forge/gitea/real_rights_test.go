@@ -207,7 +207,7 @@ func (w *world) testDeliveries(t *testing.T) {
 			last = append(last, fmt.Sprintf("%s: %v", kind, hint))
 			if wanted, found := want[kind]; found && hint == wanted {
 				delete(want, kind)
-				record(t, kind, d.header, d.body)
+				keepDelivery(t, kind, d.header, d.body)
 			}
 		case <-deadline:
 			t.Fatalf("not delivered: %v; delivered:\n%s", want, strings.Join(last, "\n"))
@@ -215,8 +215,8 @@ func (w *world) testDeliveries(t *testing.T) {
 	}
 }
 
-// record writes a delivery as it came, if asked to.
-func record(t *testing.T, kind string, header http.Header, body []byte) {
+// keepDelivery writes a delivery as it came, if asked to.
+func keepDelivery(t *testing.T, kind string, header http.Header, body []byte) {
 	t.Helper()
 	dir := os.Getenv(recordTo)
 	if dir == "" {

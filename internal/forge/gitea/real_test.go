@@ -36,7 +36,7 @@ type world struct {
 // repository is one test's, with the bot's client for it.
 type repository struct {
 	*world
-	t      *testing.T
+	t      testing.TB
 	id     ref.RepoID
 	client *Client
 	calls  *calls
@@ -57,6 +57,11 @@ func TestRealGitea(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"Snapshot":   w.testSnapshot,
 		"Look":       w.testLook,
+		"Calls":      w.testCalls,
+		"Remembered": w.testRemembered,
+		"Acts":       w.testActs,
+		"Teams":      w.testTeams,
+		"MayWrite":   w.testRememberedRights,
 		"Fork":       w.testFork,
 		"Checks":     w.testChecks,
 		"Reviews":    w.testReviews,
@@ -78,7 +83,7 @@ func TestRealGitea(t *testing.T) {
 
 // start runs a Gitea with a CI runner, makes the people, and stops both in the
 // end.
-func start(t *testing.T) *world {
+func start(t testing.TB) *world {
 	t.Helper()
 	binaries, err := server.FindBinaries("")
 	if err != nil {
@@ -127,7 +132,7 @@ func start(t *testing.T) *world {
 // repository makes one as onboarding would leave it: the bot administers it
 // under block_admin_merge_override, the reviewers read it as a team and stand
 // on the whitelist, version tags are the bot's.
-func (w *world) repository(t *testing.T, name string, adjust ...func(*server.BranchRule)) *repository {
+func (w *world) repository(t testing.TB, name string, adjust ...func(*server.BranchRule)) *repository {
 	t.Helper()
 	do := func(err error) {
 		t.Helper()
@@ -165,7 +170,7 @@ func (w *world) repository(t *testing.T, name string, adjust ...func(*server.Bra
 func openToPush(b *server.BranchRule) { b.EnablePush = true }
 
 // as gives a client for a repository with an account's token.
-func (w *world) as(t *testing.T, id ref.RepoID, who server.Account) *repository {
+func (w *world) as(t testing.TB, id ref.RepoID, who server.Account) *repository {
 	t.Helper()
 	r := &repository{world: w, t: t, id: id, calls: &calls{}}
 	var err error
@@ -348,8 +353,8 @@ func (c *calls) seen() (routes []string, unread error) {
 }
 
 // must fails the test on an error: must(f())(t).
-func must[T any](v T, err error) func(*testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)

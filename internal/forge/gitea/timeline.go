@@ -16,7 +16,8 @@ import (
 type timeline struct {
 	comments   []reconcile.Comment
 	retargeted time.Time
-	push       push // the last
+	base       string // that it was changed to last; "" for never
+	push       push   // the last
 }
 
 // push is one push to the head branch.
@@ -32,6 +33,7 @@ type event struct {
 	Type    string    `json:"type"`
 	User    *sdk.User `json:"user"`
 	Body    string    `json:"body"`
+	NewRef  string    `json:"new_ref"` // of a change of the base
 	Created time.Time `json:"created_at"`
 	Updated time.Time `json:"updated_at"`
 }
@@ -59,7 +61,7 @@ func toTimeline(events []event) timeline {
 				ID: e.ID, Author: login(e.User), Body: e.Body, At: e.Created.UTC(), Edited: e.Updated.UTC(),
 			})
 		case "change_target_branch":
-			t.retargeted, mover = e.Created.UTC(), login(e.User)
+			t.retargeted, t.base, mover = e.Created.UTC(), e.NewRef, login(e.User)
 			t.push = push{} // the server drops what it had of pushes
 		case "pull_push":
 			// With a change of the base the server writes all commits down anew, as

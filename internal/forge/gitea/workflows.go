@@ -15,9 +15,9 @@ import (
 // file only, within the first of the workflow folders that the commit has. A
 // file that is not there (the run is of a workflow that the organisation
 // imposes) or cannot be told stays without its folder, and so matches no rule.
-func (c *Client) workflowPaths(ctx context.Context, repo ref.RepoID, runs []*sdk.ActionWorkflowRun, sha, base ref.SHA) ([]string, error) {
+// Folders that were read are added to those given: what a commit holds stays.
+func (c *Client) workflowPaths(ctx context.Context, repo ref.RepoID, runs []*sdk.ActionWorkflowRun, sha, base ref.SHA, folders map[ref.SHA]folder) ([]string, error) {
 	paths := make([]string, len(runs))
-	folders := map[ref.SHA]folder{}
 	for i, run := range runs {
 		paths[i] = run.Path
 		name, ok := workflowFile(run.Path)
