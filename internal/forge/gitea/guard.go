@@ -94,20 +94,45 @@ func (g Guard) Set(ctx context.Context, repo ref.RepoID, p onboard.Part) error {
 	return nil
 }
 
-// MayPush says whether the account may write packages of an owner: by asking to
-// link one that cannot exist, which is refused as not found only after the
-// right was checked.
+// MayPush says whether the account may push images of an owner. It asks the
+// registry for an upload that was never begun, which is refused as unknown only
+// after the right to write was checked, and which writes nothing.
 func (g Guard) MayPush(ctx context.Context, repo ref.RepoID) onboard.Found[bool] {
-	path := "/packages/" + url.PathEscape(repo.Owner) + "/container/" + url.PathEscape("-slipway-asks-") + "/-/link/" + url.PathEscape(repo.Name)
-	_, err := g.call(ctx, http.MethodPost, path, nil, nil)
+	status, err := g.askRegistry(ctx, "/v2/"+url.PathEscape(onboard.Lower(repo.Owner))+"/slipway/blobs/uploads/none")
 	switch {
-	case err == nil || status(err) == http.StatusNotFound:
+	case err != nil:
+		return onboard.Unread[bool](err.Error())
+	case status == http.StatusNotFound:
 		return onboard.Read(true)
-	case status(err) == http.StatusForbidden && !scopesShown.MatchString(err.Error()), status(err) == http.StatusUnauthorized:
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		return onboard.Read(false)
 	default:
-		return onboard.Unread[bool](err.Error())
+		return onboard.Unread[bool](fmt.Sprintf("the registry answers %d", status))
 	}
+}
+
+// askRegistry makes one GET with the token as a password, the only way in which
+// the registry takes it.
+func (g Guard) askRegistry(ctx context.Context, path string) (status int, err error) {
+	carried, ok := g.http.Transport.(*carrier)
+	if !ok {
+		return 0, errors.New("there is no token to ask the registry with")
+	}
+	token, err := carried.token()
+	if err != nil {
+		return 0, fmt.Errorf("get the token: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, carried.site.Scheme+"://"+carried.site.Host+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	request.SetBasicAuth(g.login, strings.TrimSpace(token))
+	client := &http.Client{Transport: carried.next, Timeout: g.http.Timeout, CheckRedirect: g.http.CheckRedirect}
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
 }
 
 // whoami reads the account and its standing.
