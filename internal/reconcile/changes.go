@@ -96,7 +96,9 @@ func (e *Engine) lookWhole(ctx context.Context, claim Claim, repo Repository, ol
 		// Nothing follows from a status, and a version comes from the branch's
 		// worker, which makes the change due.
 		return earlier(e.after(old, next, s.observation.Verdict, now), e.speak(ctx, claim, repo, id, *s, true)), nil
-	case change.Merge, change.VerifyLanding:
+	case change.Merge:
+		e.doubt([]Due{{ChangeKey(id), now}}) // whether it is merged is asked of the forge itself
+	case change.VerifyLanding:
 	default:
 		e.speak(ctx, claim, repo, id, *s, false)
 	}

@@ -127,7 +127,7 @@ func (p *openPull) look(f *forge, want reconcile.Want) reconcile.Look {
 	if !want.Fresh && p.remembered != nil {
 		from, remembered = p.remembered, true
 	}
-	pull := from.PullRequest
+	pull := p.PullRequest // no forge remembers what a pull request itself is
 	if pull.Merged != ref.Yes {
 		f.history.mutex.Lock()
 		pull.BaseHead = f.history.tips[pull.Base]

@@ -136,6 +136,34 @@ func (w *world) run() {
 	})
 }
 
+// stop runs engines one after the other.
+type stop struct {
+	t      *testing.T
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func newStop(t *testing.T) *stop { return &stop{t: t} }
+
+func (s *stop) run(w *world) {
+	ctx, cancel := context.WithCancel(s.t.Context())
+	s.cancel, s.done = cancel, make(chan error, 1)
+	go func() { s.done <- w.engine.Run(ctx) }()
+	s.t.Cleanup(s.end)
+}
+
+// end stops the engine that runs, and waits for it.
+func (s *stop) end() {
+	if s.cancel == nil {
+		return
+	}
+	s.cancel()
+	s.cancel = nil
+	if err := <-s.done; err != nil {
+		s.t.Error(err)
+	}
+}
+
 // spec is where and how the releases are deployed that no test leads elsewhere.
 func spec() deployer.Spec {
 	return deployer.Spec{

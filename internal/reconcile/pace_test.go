@@ -1,0 +1,135 @@
+package reconcile
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"slipway/internal/ref"
+)
+
+func TestB3AtMostOneLookASecondWhateverTheEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, id := newPace(0), ref.PullID{Number: 1}
+		start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		now, looks, retry := start, 0, time.Time{}
+		for i := range rapid.IntRange(1, 200).Draw(t, "events") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 1500).Draw(t, "ms")) * time.Millisecond)
+			at := p.wait(id, 2, now)
+			if at.IsZero() {
+				looks++
+			} else if retry = at; !at.After(now) || at.Sub(now) > time.Second {
+				t.Fatalf("told at %s to wait until %s", now, at)
+			}
+			if i == 0 && looks != 1 {
+				t.Fatal("the first event waits")
+			}
+			if most := int(now.Sub(start)/time.Second) + 2; looks > most {
+				t.Fatalf("%d looks in %s", looks, now.Sub(start))
+			}
+		}
+		if !retry.IsZero() && retry.After(now) && !p.wait(id, 2, retry).IsZero() {
+			t.Fatal("the look is not made when it was said to be")
+		}
+	})
+}
+
+func TestALookThatFollowsFromTheLastOneWaitsForNothing(t *testing.T) {
+	p, id, now := newPace(0), ref.PullID{Number: 1}, time.Now()
+	for range 2 {
+		if at := p.wait(id, 2, now); !at.IsZero() {
+			t.Fatal("within the credit")
+		}
+	}
+	if at := p.wait(id, 2, now); at.IsZero() {
+		t.Fatal("beyond the credit")
+	}
+	p.follows(id)
+	if at := p.wait(id, 2, now); !at.IsZero() {
+		t.Fatal("what followed waited")
+	}
+	if at := p.wait(id, 2, now); at.IsZero() {
+		t.Fatal("it follows once")
+	}
+}
+
+func TestTheResyncKeepsItsRate(t *testing.T) {
+	p, now := newPace(5), time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var started []time.Time
+	waiting := map[ref.PullID]time.Time{}
+	for n := range int64(20) {
+		id := ref.PullID{Number: n}
+		if at := p.slot(id, now); at.IsZero() {
+			started = append(started, now)
+		} else {
+			waiting[id] = at
+		}
+	}
+	for id, at := range waiting {
+		if again := p.slot(id, at.Add(-time.Millisecond)); !again.Equal(at) {
+			t.Fatalf("asked too early: %s instead of %s", again, at)
+		}
+		if again := p.slot(id, at); !again.IsZero() {
+			t.Fatalf("its place is gone: %s", again)
+		}
+		started = append(started, at)
+	}
+	seconds := map[int64]int{}
+	for _, at := range started {
+		seconds[at.Unix()]++
+	}
+	if len(started) != 20 || len(seconds) != 4 {
+		t.Fatalf("looks by second: %v", seconds)
+	}
+}
+
+func TestTheBudgetBoundsEveryHour(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := newBudget(rapid.IntRange(1, 5).Draw(t, "budget"))
+		now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+		var written []time.Time
+		told := 0
+		for range rapid.IntRange(1, 100).Draw(t, "wishes") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "minutes")) * time.Minute)
+			at, first := b.wait("gitea", now)
+			if first {
+				told++
+			}
+			if !at.IsZero() {
+				if !at.After(now) {
+					t.Fatalf("told at %s to wait until %s", now, at)
+				}
+				continue
+			}
+			b.spend("gitea", now)
+			if written = append(written, now); len(written) > b.most && now.Sub(written[len(written)-1-b.most]) < time.Hour {
+				t.Fatalf("%d within an hour", b.most+1)
+			}
+			if at, _ := b.wait("another", now); !at.IsZero() {
+				t.Fatal("another forge's budget is its own")
+			}
+		}
+		if told > len(written) {
+			t.Fatalf("told %d times for %d comments", told, len(written))
+		}
+	})
+}
+
+func TestDuesAreSpread(t *testing.T) {
+	e, now := New(Config{Rate: 2}), time.Now()
+	var due []Due
+	for n := range 10 {
+		due = append(due, Due{Key(fmt.Sprint(n)), now})
+	}
+	for i, d := range e.spread(due, 4, now) {
+		want := now
+		if i >= 4 {
+			want = now.Add(time.Duration(i-3) * 500 * time.Millisecond)
+		}
+		if !d.At.Equal(want) {
+			t.Errorf("%d is due %s after the start", i, d.At.Sub(now))
+		}
+	}
+}
