@@ -69,13 +69,16 @@ type App struct {
 type Client struct {
 	login    string
 	noreply  string // the host of placeholder addresses
+	site     string // where people and git find the repositories
+	token    func(context.Context) (string, error)
 	sdk      *sdk.Client
 	app      *sdk.Client // signs as the App itself; nil with a token
 	onUnread func(error)
 
 	mu      sync.Mutex
-	self    *account       // once read
-	pushers map[tip]string // who pushed a head, once told
+	self    *account             // once read
+	pushers map[tip]string       // who pushed a head, once told
+	green   map[posted]time.Time // the gate's successes of late, and when they were posted
 }
 
 var _ reconcile.Forge = (*Client)(nil)
@@ -117,6 +120,7 @@ func New(c Config) (*Client, error) {
 		noreply:  "users.noreply." + strings.TrimPrefix(base.Hostname(), "api."),
 		onUnread: c.OnUnread,
 		pushers:  map[tip]string{},
+		green:    map[posted]time.Time{},
 	}
 	token := plain(c.Token)
 	if c.App != nil {
@@ -126,6 +130,7 @@ func New(c Config) (*Client, error) {
 		}
 		client.app, token = toSDK(base, signer), renewed
 	}
+	client.site, client.token = siteOf(base), token
 	client.sdk = toSDK(base, &carrier{
 		token:  token,
 		next:   line,

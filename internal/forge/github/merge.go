@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	sdk "github.com/google/go-github/v62/github"
 
@@ -35,7 +37,33 @@ func (c *Client) PostStatus(ctx context.Context, repo ref.RepoID, p change.Poste
 	if err != nil {
 		return fmt.Errorf("post the gate's status on %s in %s: %w", p.Head.Short(), repo, sorted(err))
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	on := posted{repo, p.Head}
+	if delete(c.green, on); p.State == gate.StateSuccess {
+		now := time.Now()
+		maps.DeleteFunc(c.green, func(_ posted, at time.Time) bool { return now.Sub(at) > spreads })
+		c.green[on] = now
+	}
 	return nil
+}
+
+// posted is where the gate said something.
+type posted struct {
+	repo ref.RepoID
+	head ref.SHA
+}
+
+// spreads is how long a status may take until all of GitHub knows of it.
+const spreads = 30 * time.Second
+
+// spreading says whether the gate's success on a head was posted only just now,
+// so that a merge may be refused for want of it.
+func (c *Client) spreading(repo ref.RepoID, head ref.SHA) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, found := c.green[posted{repo, head}]
+	return found && time.Since(at) < spreads
 }
 
 // Merge merges the pull request if its head still is call.Head. After an answer
@@ -57,7 +85,7 @@ func (c *Client) Merge(ctx context.Context, call reconcile.MergeCall) error {
 		DontDefaultIfBlank: true, // an empty message is meant
 	})
 	if err != nil {
-		return fmt.Errorf("merge %s at %s: %w", call.ID, call.Head.Short(), sortedMerge(refused(err)))
+		return fmt.Errorf("merge %s at %s: %w", call.ID, call.Head.Short(), sortedMerge(refused(err), c.spreading(call.ID.Repo, call.Head)))
 	}
 	if !result.GetMerged() {
 		return fault.AsChanged(fmt.Errorf("merge %s at %s: not merged: %s", call.ID, call.Head.Short(), oneLine(result.GetMessage())))
@@ -96,8 +124,9 @@ func (c *Client) deleteBranch(ctx context.Context, id ref.PullID, head ref.SHA) 
 }
 
 // sortedMerge marks the refusal of a merge. What moved, or moves by itself, is
-// to be observed again; the rest needs somebody.
-func sortedMerge(err error) error {
+// to be observed again; the rest needs somebody. spreading says that the gate's
+// status may not have come everywhere yet.
+func sortedMerge(err error, spreading bool) error {
 	var r *refusal
 	if !errors.As(err, &r) {
 		return err
@@ -110,10 +139,9 @@ func sortedMerge(err error) error {
 		return fault.AsChanged(err)
 	case http.StatusMethodNotAllowed, http.StatusUnprocessableEntity:
 		// The base moved or is moving, there is a conflict that the next look
-		// shows, it is as wanted already, or the status that was just posted has
-		// not come everywhere yet.
+		// shows, or it is as wanted already.
 		if said("was modified", "not mergeable", "merge conflict", "already merged", "is closed", "draft", "work in progress",
-			"in progress", "try again", gate.StatusContext) {
+			"in progress", "try again") || spreading && said(gate.StatusContext) {
 			return fault.AsChanged(err)
 		}
 		return fault.AsPermanent(err)

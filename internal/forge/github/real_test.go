@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -73,8 +74,13 @@ func start(t *testing.T) *site {
 // client is the bot's.
 func (s *site) client(adjust ...func(*Config)) *Client {
 	s.t.Helper()
+	// One of its own, so that a connection which was opened and never used does
+	// not keep the server from stopping.
+	line := http.DefaultTransport.(*http.Transport).Clone()
+	s.t.Cleanup(line.CloseIdleConnections)
 	c := Config{
-		URL: s.URL(), Login: "slipway", Token: func() (string, error) { return s.who["slipway"].Token, nil },
+		HTTPClient: &http.Client{Transport: line},
+		URL:        s.URL(), Login: "slipway", Token: func() (string, error) { return s.who["slipway"].Token, nil },
 		Spacing: time.Millisecond,
 		OnUnread: func(err error) {
 			s.mu.Lock()
