@@ -5,6 +5,8 @@
 ARGS   ?=
 ROUNDS ?= 20
 CHECKS ?= 20000
+ONLY   ?=
+OUT    ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT    := bin/golangci-lint
@@ -32,8 +34,8 @@ soak: servers ## the long repetitions: make soak ROUNDS=20 CHECKS=20000
 	go test -timeout 2h $(PURE) -rapid.checks=$(CHECKS)
 	SLIPWAY_SOAK=$(ROUNDS) go test -race -timeout 6h -run Soak -v ./test/e2e
 
-bench: ## measure what is hot
-	go test -run '^$$' -bench . -benchmem ./...
+bench: servers ## measure against references: make bench ONLY=B1,B5 OUT=bench.json
+	@go run ./test/bench -only '$(ONLY)' -out '$(OUT)'
 
 # A cache of its own: a shared one answers with another clone's paths.
 lint: $(LINT) ## look for mistakes, the floors, and what gofmt would change

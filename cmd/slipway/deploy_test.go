@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
+	"slipway/internal/authz"
 	"slipway/internal/fault"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -39,11 +41,11 @@ func (e *targetOnly) Hold(_ context.Context, _ ref.TargetID, by reconcile.Person
 }
 
 // serving is the address of a server with that engine; the token is "secret".
-func serving(t *testing.T, e *targetOnly, role server.Role) (address string) {
+func serving(t *testing.T, e *targetOnly, role authz.Role) (address string) {
 	t.Helper()
 	up := httptest.NewServer(server.New(server.Config{
-		Engine: e, Tokens: []server.Token{server.NewToken("ops", role, "secret")}, Metrics: server.NewMetrics().Handler(),
-		Refused: func(context.Context, string, string, string) error { return nil }, Log: slog.New(slog.DiscardHandler),
+		Engine: e, Tokens: []server.Token{server.NewToken(authz.Actor{Name: "ops", Roles: []authz.Role{role}}, "secret")}, Metrics: server.NewMetrics().Handler(),
+		Refused: func(context.Context, string, authz.Verb, string, string) error { return nil }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 	}))
 	t.Cleanup(up.Close)
 	return up.URL
@@ -78,7 +80,7 @@ func TestTakeOver(t *testing.T) {
 			}
 			t.Run(name, func(t *testing.T) {
 				e := &targetOnly{found: c.found, err: c.err}
-				got := command(t, append(args, "--server", serving(t, e, server.RoleOperator))...)
+				got := command(t, append(args, "--server", serving(t, e, authz.Operator))...)
 				if len(e.seen) > 0 != c.sent || c.sent && (e.seen[0] != c.found || e.by != reconcile.Person{Name: "ops", Reason: "onboarding"}) {
 					t.Errorf("sent is %+v by %+v", e.seen, e.by)
 				}
@@ -102,7 +104,7 @@ func TestTakeOver(t *testing.T) {
 func TestHold(t *testing.T) {
 	e := &targetOnly{}
 	hold := []string{"deploy", "hold", "acme/app/production", "--reason=migration"}
-	address := serving(t, e, server.RoleOperator)
+	address := serving(t, e, authz.Operator)
 	command(t, append(hold, "--server", address)...).wants(t, 0, "acme/app/production: hold accepted")
 	if e.by != (reconcile.Person{Name: "ops", Reason: "migration"}) {
 		t.Errorf("held by %+v", e.by)
@@ -110,5 +112,5 @@ func TestHold(t *testing.T) {
 	command(t, append(hold, "--json", "--server", address)...).wants(t, 0, `"result": "accepted"`)
 	e.err = fault.AsPermanent(errors.New("it cannot be held"))
 	command(t, append(hold, "--server", address)...).wants(t, 1, "slipway: it cannot be held\n")
-	command(t, append(hold, "--server", serving(t, e, server.RoleReader))...).wants(t, 1, "needs an operator's")
+	command(t, append(hold, "--server", serving(t, e, authz.Reader))...).wants(t, 1, "ops is reader; deploy.hold is for: operator")
 }

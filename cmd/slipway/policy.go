@@ -30,7 +30,7 @@ func newPolicy(from *source) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyCheck(from), newPolicyTest(from), newPolicySchema())
+	cmd.AddCommand(newPolicyCheck(from), newPolicyTest(from), newReplay(from), newPolicySchema())
 	return cmd
 }
 

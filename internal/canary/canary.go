@@ -18,7 +18,7 @@ import (
 // Prefix begins the head branch of every canary. Whoever merges must stop at a
 // pull request from such a branch in a repository of canaries, and say
 // gate.CodeCanary instead.
-const Prefix = "slipway-canary/"
+const Prefix = gate.CanaryPrefix
 
 // Hand acts on the forge as one account.
 type Hand interface {

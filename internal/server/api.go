@@ -12,34 +12,25 @@ import (
 	"strconv"
 	"strings"
 
+	"slipway/internal/authz"
 	"slipway/internal/fault"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 )
 
-// Role is what a token may do.
-type Role string
-
-// The roles. An operator may do what a reader may.
-const (
-	RoleReader   Role = "reader"
-	RoleOperator Role = "operator"
-)
-
 // MostChanges is how many changes are listed at most.
 const MostChanges = 1000
 
-// Token is one API token. Name stands in the journal for who acted.
+// Token is one API token. The actor's name stands in the journal for who acted.
 type Token struct {
-	Name string
-	Role Role
+	authz.Actor
 	// Sum is the SHA-256 of the token.
 	Sum [sha256.Size]byte
 }
 
 // NewToken hashes a secret, so that no server value holds it.
-func NewToken(name string, role Role, secret string) Token {
-	return Token{Name: name, Role: role, Sum: sha256.Sum256([]byte(secret))}
+func NewToken(actor authz.Actor, secret string) Token {
+	return Token{Actor: actor, Sum: sha256.Sum256([]byte(secret))}
 }
 
 // Order is the body of an order to a target.
@@ -56,25 +47,30 @@ type Order struct {
 type handler func(w http.ResponseWriter, r *http.Request, who Token)
 
 func (s *Server) routes() {
-	s.read("GET /api/v1/changes", s.changes)
-	s.read("GET /api/v1/changes/{owner}/{name}/{number}", s.change)
-	s.read("GET /api/v1/targets", s.targets)
-	s.read("GET /api/v1/targets/{owner}/{name}/{environment}/takeover", s.inspect)
-	s.read("GET /api/v1/journal", s.entries)
-	s.read("GET /api/v1/journal/verify", s.verify)
-	s.read("GET /api/v1/doctor", func(w http.ResponseWriter, r *http.Request, _ Token) {
+	s.guard("GET /api/v1/changes", authz.Read, s.changes)
+	s.guard("GET /api/v1/changes/{owner}/{name}/{number}", authz.Explain, s.change)
+	s.guard("GET /api/v1/targets", authz.Read, s.targets)
+	s.guard("GET /api/v1/targets/{owner}/{name}/{environment}/takeover", authz.Read, s.inspect)
+	s.guard("GET /api/v1/journal", authz.Read, s.entries)
+	s.guard("GET /api/v1/journal/verify", authz.Read, s.verify)
+	s.guard("GET /api/v1/doctor", authz.Read, func(w http.ResponseWriter, r *http.Request, _ Token) {
 		answer(w, http.StatusOK, notNil(s.Doctor(r.Context())))
 	})
-	s.order("hold", func(ctx context.Context, id ref.TargetID, by reconcile.Person, _ Order) error {
+	s.guard("POST /api/v1/policy/replay", authz.ReplayPolicy, s.replay)
+	s.guard("POST /api/v1/branches/unfreeze", authz.Unfreeze, s.unfreeze)
+	for verb, of := range changeVerbs() {
+		s.guard("POST /api/v1/changes/{owner}/{name}/{number}/"+verb, of, s.orderChange(of))
+	}
+	s.order("hold", authz.DeployHold, func(ctx context.Context, id ref.TargetID, by reconcile.Person, _ Order) error {
 		return s.Engine.Hold(ctx, id, by)
 	})
-	s.order("resume", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
+	s.order("resume", authz.DeployResume, func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
 		return s.Engine.Resume(ctx, id, by, o.Allow)
 	})
-	s.order("rollback", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
+	s.order("rollback", authz.DeployRollback, func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
 		return s.Engine.Rollback(ctx, id, by, o.Version)
 	})
-	s.order("takeover", func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
+	s.order("takeover", authz.DeployTakeOver, func(ctx context.Context, id ref.TargetID, by reconcile.Person, o Order) error {
 		var seen reconcile.Offered
 		if o.Seen != nil {
 			seen = *o.Seen
@@ -83,10 +79,10 @@ func (s *Server) routes() {
 	})
 }
 
-func (s *Server) read(pattern string, h handler) { s.guard(pattern, h) }
-
-// guard lets a request through only with a token.
-func (s *Server) guard(pattern string, h handler) {
+// guard lets a request through only with a token that the one table allows the
+// verb (A2). A refusal is journalled; it stands also where the journal cannot
+// be written.
+func (s *Server) guard(pattern string, verb authz.Verb, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		who, ok := s.authenticate(r)
 		if !ok {
@@ -94,7 +90,17 @@ func (s *Server) guard(pattern string, h handler) {
 			refuse(w, http.StatusUnauthorized, "a valid token is needed: Authorization: Bearer TOKEN")
 			return
 		}
-		h(w, r, who)
+		err := authz.Check(who.Actor, verb, s.Now())
+		if err == nil {
+			h(w, r, who)
+			return
+		}
+		subject := subjectOf(r)
+		s.Log.Warn("refused", "token", who.Name, "verb", verb, "subject", subject, "reason", err)
+		if journalled := s.Refused(r.Context(), who.Name, verb, subject, err.Error()); journalled != nil {
+			s.Log.Error("journal a refusal", "token", who.Name, "verb", verb, "subject", subject, "error", journalled)
+		}
+		refuse(w, http.StatusForbidden, err.Error())
 	})
 }
 
@@ -114,26 +120,15 @@ func (s *Server) authenticate(r *http.Request) (Token, bool) {
 	return found, match
 }
 
-func (s *Server) order(verb string, do func(context.Context, ref.TargetID, reconcile.Person, Order) error) {
-	s.guard("POST /api/v1/targets/{owner}/{name}/{environment}/"+verb, func(w http.ResponseWriter, r *http.Request, who Token) {
+func (s *Server) order(path string, verb authz.Verb, do func(context.Context, ref.TargetID, reconcile.Person, Order) error) {
+	s.guard("POST /api/v1/targets/{owner}/{name}/{environment}/"+path, verb, func(w http.ResponseWriter, r *http.Request, who Token) {
 		id, err := targetOf(r)
 		if err != nil {
 			refuse(w, http.StatusBadRequest, err.Error())
 			return
 		}
-		if who.Role != RoleOperator {
-			s.forbid(w, r, who, "order."+verb, id)
-			return
-		}
 		var o Order
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&o); err != nil {
-			refuse(w, http.StatusBadRequest, "the order could not be read: "+plainly(err))
-			return
-		}
-		if d.More() {
-			refuse(w, http.StatusBadRequest, "the order could not be read: want one JSON object, and there is more")
+		if !read(w, r, &o, 64<<10) {
 			return
 		}
 		if strings.TrimSpace(o.Reason) == "" {
@@ -149,14 +144,20 @@ func (s *Server) order(verb string, do func(context.Context, ref.TargetID, recon
 	})
 }
 
-// forbid refuses what the token's role may not do, and journals that. It is
-// refused also where the journal cannot be written.
-func (s *Server) forbid(w http.ResponseWriter, r *http.Request, who Token, action string, id ref.TargetID) {
-	s.Log.Warn("refused", "token", who.Name, "role", who.Role, "action", action, "target", id)
-	if err := s.Refused(r.Context(), who.Name, action, id.String()); err != nil {
-		s.Log.Error("journal a refusal", "token", who.Name, "action", action, "target", id, "error", err)
+// read reads the one JSON object of a body, strictly, and refuses anything
+// else.
+func read(w http.ResponseWriter, r *http.Request, into any, limit int64) bool {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, limit))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		refuse(w, http.StatusBadRequest, "the order could not be read: "+plainly(err))
+		return false
 	}
-	refuse(w, http.StatusForbidden, fmt.Sprintf("token %q is a reader's; this needs an operator's", who.Name))
+	if d.More() {
+		refuse(w, http.StatusBadRequest, "the order could not be read: want one JSON object, and there is more")
+		return false
+	}
+	return true
 }
 
 func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ Token) {
@@ -178,7 +179,7 @@ func (s *Server) changes(w http.ResponseWriter, r *http.Request, _ Token) {
 }
 
 func (s *Server) change(w http.ResponseWriter, r *http.Request, _ Token) {
-	id, err := ref.ParsePull(r.PathValue("owner") + "/" + r.PathValue("name") + "#" + r.PathValue("number"))
+	id, err := pullOf(r)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
@@ -264,6 +265,21 @@ func plainly(err error) string {
 		return "it is empty"
 	}
 	return strings.TrimPrefix(err.Error(), "json: ")
+}
+
+// subjectOf is what a request is about, for the journal.
+func subjectOf(r *http.Request) string {
+	if id, err := targetOf(r); err == nil {
+		return id.String()
+	}
+	if id, err := pullOf(r); err == nil {
+		return id.String()
+	}
+	return strings.TrimPrefix(r.URL.Path, "/api/v1/")
+}
+
+func pullOf(r *http.Request) (ref.PullID, error) {
+	return ref.ParsePull(r.PathValue("owner") + "/" + r.PathValue("name") + "#" + r.PathValue("number"))
 }
 
 func targetOf(r *http.Request) (ref.TargetID, error) {

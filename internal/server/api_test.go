@@ -7,9 +7,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway/internal/authz"
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -39,6 +41,11 @@ func routes() []route {
 		{method: http.MethodPost, path: atTarget + "resume", body: `{"reason":"test"}`, operator: 409, order: true},
 		{method: http.MethodPost, path: atTarget + "rollback", body: `{"reason":"test"}`, operator: 409, order: true},
 		{method: http.MethodPost, path: atTarget + "takeover", body: `{"reason":"test"}`, operator: 409, order: true},
+		{method: http.MethodPost, path: "changes/acme/app/1/hold", body: `{"reason":"test"}`, operator: 202, order: true},
+		{method: http.MethodPost, path: "changes/acme/app/1/unhold", body: `{}`, operator: 409, order: true},
+		{method: http.MethodPost, path: "changes/acme/app/1/merge", body: `{}`, operator: 409, order: true},
+		{method: http.MethodPost, path: "changes/acme/app/1/retry", body: `{}`, operator: 202, order: true},
+		{method: http.MethodPost, path: "branches/unfreeze", body: `{"repo":"acme/app","branch":"main","reason":"test"}`, operator: 409, order: true},
 	}
 }
 
@@ -112,10 +119,10 @@ func TestRefusalsByRoleAreJournalled(t *testing.T) {
 	w := newWorld(t)
 	var want []string
 	for _, verb := range []string{"hold", "resume", "rollback", "takeover"} {
-		if got := w.call(http.MethodPost, atTarget+verb, readerSecret, `{"reason":"test"}`); got.status != 403 || !strings.Contains(got.error(), `"board"`) {
+		if got := w.call(http.MethodPost, atTarget+verb, readerSecret, `{"reason":"test"}`); got.status != 403 || !strings.Contains(got.error(), "board is reader; deploy."+verb+" is for: operator") {
 			t.Errorf("%s is answered %d %s", verb, got.status, got.body)
 		}
-		want = append(want, "board refused.order."+verb+" acme/app/production")
+		want = append(want, "board refused.deploy."+verb+" acme/app/production")
 	}
 	if got := w.journalled(); !slices.Equal(got, want) {
 		t.Errorf("journalled %q, want %q", got, want)
@@ -130,6 +137,32 @@ func TestRefusalsByRoleAreJournalled(t *testing.T) {
 	w.store.Close()
 	if got := w.call(http.MethodPost, atTarget+"hold", readerSecret, ""); got.status != 403 {
 		t.Errorf("without a journal it is answered %d", got.status)
+	}
+}
+
+func TestScopesAndExpiryNarrowAToken(t *testing.T) {
+	now := time.Now()
+	operator := authz.Actor{Name: "ci", Roles: []authz.Role{authz.Operator}, Scopes: []authz.Verb{authz.ReplayPolicy}, Expires: now.Add(time.Hour)}
+	for _, c := range []struct {
+		rule         string
+		at           time.Time
+		method, path string
+		want         int
+		says         string
+	}{
+		{"what the scopes do not name is refused", now, http.MethodPost, atTarget + "hold", 403, "its scopes are policy.replay"},
+		{"reading too", now, http.MethodGet, "changes", 403, "its scopes are policy.replay"},
+		{"what they name is let through", now, http.MethodPost, "policy/replay", 400, "could not be read"},
+		{"after its time nothing is", now.Add(time.Hour), http.MethodPost, "policy/replay", 403, "has expired"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			w := newWorld(t, func(w *world) {
+				w.Tokens, w.Now = []server.Token{server.NewToken(operator, "scoped")}, func() time.Time { return c.at }
+			})
+			if got := w.call(c.method, c.path, "scoped", "{"); got.status != c.want || !strings.Contains(got.error(), c.says) {
+				t.Errorf("answered %d %s, want %d and %q", got.status, got.body, c.want, c.says)
+			}
+		})
 	}
 }
 

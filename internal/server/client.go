@@ -100,11 +100,22 @@ func (c *Client) Inspect(ctx context.Context, id ref.TargetID) (out reconcile.Of
 
 // Order gives an order to a target: hold, resume, rollback or takeover.
 func (c *Client) Order(ctx context.Context, id ref.TargetID, verb string, o Order) error {
-	body, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, http.MethodPost, "targets/"+id.String()+"/"+verb, nil, bytes.NewReader(body), nil)
+	return c.post(ctx, "targets/"+id.String()+"/"+verb, o, nil)
+}
+
+// OrderChange gives an order to a change: hold, unhold, merge or retry.
+func (c *Client) OrderChange(ctx context.Context, id ref.PullID, verb string, o ChangeOrder) error {
+	return c.post(ctx, fmt.Sprintf("changes/%s/%d/%s", id.Repo, id.Number, verb), o, nil)
+}
+
+// Replay judges past changes again by another policy.
+func (c *Client) Replay(ctx context.Context, o ReplayOrder) (out reconcile.Replay, err error) {
+	return out, c.post(ctx, "policy/replay", o, &out)
+}
+
+// Unfreeze lets merges to a branch go on.
+func (c *Client) Unfreeze(ctx context.Context, o UnfreezeOrder) error {
+	return c.post(ctx, "branches/unfreeze", o, nil)
 }
 
 type statusError struct {
@@ -116,6 +127,14 @@ func (e *statusError) Error() string { return e.text }
 
 func (c *Client) get(ctx context.Context, path string, q url.Values, into any) error {
 	return c.do(ctx, http.MethodGet, path, q, nil, into)
+}
+
+func (c *Client) post(ctx context.Context, path string, order, into any) error {
+	body, err := json.Marshal(order)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPost, path, nil, bytes.NewReader(body), into)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, into any) error {

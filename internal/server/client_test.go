@@ -98,7 +98,7 @@ func TestAClientOrders(t *testing.T) {
 		id                 ref.TargetID
 		says               string
 	}{
-		{"what a role may not is said", readerSecret, "hold", production, `"board"`},
+		{"what a role may not is said", readerSecret, "hold", production, "board is reader"},
 		{"what the engine refuses is said", operatorSecret, "rollback", production, "roll back acme/app/production"},
 		{"what is not there is said", operatorSecret, "hold", ref.TargetID{Repo: app, Environment: "staging"}, "no target"},
 		{"a wrong token is said", "guess", "hold", production, "does not know the token"},

@@ -20,6 +20,9 @@ type Metrics struct {
 	ended    *prometheus.CounterVec
 	hooks    *prometheus.CounterVec
 	calls    *prometheus.HistogramVec
+	canaries *prometheus.GaugeVec
+	alarms   *prometheus.CounterVec
+	findings prometheus.Gauge
 }
 
 // NewMetrics returns metrics in a registry of their own.
@@ -31,6 +34,9 @@ func NewMetrics() *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "slipway_" + name, Help: help,
 			Buckets: []float64{.005, .02, .05, .1, .25, .5, 1, 2.5, 5, 15, 60}}, labels)
 	}
+	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "slipway_" + name, Help: help}, labels)
+	}
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		looks:    histogram("look_seconds", "Looks at keys, by kind of key and kind of failure (empty: none).", "kind", "failure"),
@@ -39,8 +45,11 @@ func NewMetrics() *Metrics {
 		ended:    counter("changes_ended_total", "Changes that ended, by outcome.", "outcome"),
 		hooks:    counter("webhooks_total", "Webhook deliveries, by forge and what became of them.", "forge", "result"),
 		calls:    histogram("forge_call_seconds", "Calls to a forge, by method and status (0: no answer).", "forge", "method", "status"),
+		canaries: gauge("canaries", "Canaries of the last round, by what became of them: held, found, escaped.", "repository", "result"),
+		alarms:   counter("alarms_total", "What people must look at, by kind: unjudged, landing, emergency, drift, …", "kind"),
+		findings: prometheus.NewGauge(prometheus.GaugeOpts{Name: "slipway_findings", Help: "What the last examination found wrong."}),
 	}
-	m.registry.MustRegister(m.looks, m.gates, m.overdue, m.ended, m.hooks, m.calls,
+	m.registry.MustRegister(m.looks, m.gates, m.overdue, m.ended, m.hooks, m.calls, m.canaries, m.alarms, m.findings,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -73,3 +82,17 @@ func (m *Metrics) Hook(forge, result string) { m.hooks.WithLabelValues(forge, re
 func (m *Metrics) Called(forge, method, status string, took time.Duration) {
 	m.calls.WithLabelValues(forge, method, status).Observe(took.Seconds())
 }
+
+// Canaries keeps what became of a round: how many rules held, how many things
+// were found, and how many canaries would have merged.
+func (m *Metrics) Canaries(repository string, held, found, escaped int) {
+	for result, n := range map[string]int{"held": held, "found": found, "escaped": escaped} {
+		m.canaries.WithLabelValues(repository, result).Set(float64(n))
+	}
+}
+
+// Alarmed counts something that people must look at.
+func (m *Metrics) Alarmed(kind string) { m.alarms.WithLabelValues(kind).Inc() }
+
+// Found keeps how much the last examination found wrong.
+func (m *Metrics) Found(n int) { m.findings.Set(float64(n)) }

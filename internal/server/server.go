@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"slipway/deployer"
+	"slipway/internal/authz"
 	"slipway/internal/change"
 	"slipway/internal/journal"
 	"slipway/internal/reconcile"
@@ -34,9 +35,9 @@ type Config struct {
 	Metrics http.Handler
 	// Count is told of each delivery: accepted, ignored, unserved, unsigned, …
 	Count func(forge, result string)
-	// Refused journals that a token was refused an action on a subject, because
-	// its role may not (A1).
-	Refused func(ctx context.Context, token, action, subject string) error
+	// Refused journals that a token was refused a verb on a subject, and why (A1).
+	Refused func(ctx context.Context, token string, verb authz.Verb, subject, why string) error
+	Now     func() time.Time
 	Log     *slog.Logger
 }
 
@@ -60,6 +61,11 @@ type Engine interface {
 	Rollback(ctx context.Context, id ref.TargetID, by reconcile.Person, version string) error
 	TakeOver(ctx context.Context, id ref.TargetID, by reconcile.Person, seen reconcile.Offered) error
 	Inspect(ctx context.Context, id ref.TargetID) (reconcile.Offered, error)
+	// Order gives an order to a change; what the table does not allow this actor
+	// on this change is fault.Permanent.
+	Order(ctx context.Context, id ref.PullID, by authz.Actor, verb authz.Verb, args string) error
+	Unfreeze(ctx context.Context, b ref.BranchID, by reconcile.Person) error
+	Replay(ctx context.Context, repo ref.RepoID, policy []byte, since time.Time, limit int) (reconcile.Replay, error)
 }
 
 // Reader answers what the commands ask. A Client is one as well, so a command

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"slipway/deployer"
+	"slipway/internal/authz"
 	"slipway/internal/fault"
 	"slipway/internal/forge/gitea"
 	"slipway/internal/journal"
@@ -102,11 +103,12 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	w.Config = server.Config{
 		Hooks: map[string]server.Hook{"gitea": hook{}}, Engine: w.engine, Reader: st,
 		Tokens: []server.Token{
-			server.NewToken("ops", server.RoleOperator, operatorSecret), server.NewToken("board", server.RoleReader, readerSecret),
+			server.NewToken(authz.Actor{Name: "ops", Roles: []authz.Role{authz.Operator}}, operatorSecret),
+			server.NewToken(authz.Actor{Name: "board", Roles: []authz.Role{authz.Reader}}, readerSecret),
 		},
 		Doctor:  func(context.Context) []reconcile.Finding { return nil },
 		Ready:   func(context.Context) []reconcile.Finding { return nil },
-		Metrics: server.NewMetrics().Handler(), Count: w.count, Refused: w.refused, Log: log,
+		Metrics: server.NewMetrics().Handler(), Count: w.count, Refused: w.refused, Now: time.Now, Log: log,
 	}
 	for _, f := range change {
 		f(w)
@@ -124,9 +126,9 @@ func (w *world) count(forge, result string) {
 	w.counted = append(w.counted, forge+" "+result)
 }
 
-func (w *world) refused(ctx context.Context, token, action, subject string) error {
+func (w *world) refused(ctx context.Context, token string, verb authz.Verb, subject, why string) error {
 	return w.store.Commit(ctx, reconcile.Write{Journal: []journal.Entry{{
-		At: time.Now(), Actor: token, Action: "refused." + action, Subject: subject,
+		At: time.Now(), Actor: token, Action: "refused." + string(verb), Subject: subject, Reason: why,
 	}}})
 }
 
