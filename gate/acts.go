@@ -100,7 +100,7 @@ func (e *evaluation) approvals(fresh bool) []Act {
 		if gap > 0 {
 			keys = append(keys, keyApprovals)
 		}
-		out.add(do+", which takes the change request back", []string{p.name}, 1, append(keys, c.take(e, p)...)...)
+		out.add(do+", which takes the change request back", []string{p.name}, 1, append(keys, c.take(p)...)...)
 	}
 	e.lacks(&out, c, fresh)
 	short := c.want > strength(c.taken(), c.once)

@@ -70,7 +70,7 @@ func newCover(e *evaluation, fresh bool) *cover {
 		if fresh {
 			n.left = w.need.count
 		}
-		c.wish(e, n, all, known)
+		c.wish(n, all, known)
 	}
 	if known {
 		c.sort(people)
@@ -81,9 +81,9 @@ func newCover(e *evaluation, fresh bool) *cover {
 }
 
 // wish adds a need, to one that the same people meet if there is one.
-func (c *cover) wish(e *evaluation, n wish, people []party, known bool) {
+func (c *cover) wish(n wish, people []party, known bool) {
 	for i := range people {
-		f, _ := n.need.fits(&e.people, &people[i])
+		f, _ := n.need.fits(&people[i])
 		n.fits = append(n.fits, f == ref.Yes)
 	}
 	for i := range c.needs {
@@ -180,11 +180,11 @@ func (c *cover) supply(need int) int {
 }
 
 // take has p approve in any case, and says which needs that is for.
-func (c *cover) take(e *evaluation, p party) []string {
+func (c *cover) take(p party) []string {
 	var keys []string
 	for i := range c.needs {
 		n := &c.needs[i]
-		if f, _ := n.need.fits(&e.people, &p); f == ref.Yes && n.left > 0 {
+		if f, _ := n.need.fits(&p); f == ref.Yes && n.left > 0 {
 			n.left--
 			keys = append(keys, n.keys...)
 		}

@@ -15,6 +15,7 @@ type need struct {
 	missing int // how many of them on this one
 	from    Who // empty: anybody
 	person  bool
+	among   choice // from, looked up
 }
 
 // asking says how a need is put into words.
@@ -89,10 +90,13 @@ func (e *evaluation) judgeNeed(w *want, n *need, ask func(have int) asking) {
 	if e.uncountable(w) {
 		return
 	}
-	var given, unread []string
+	var unread []string
+	given := make([]string, 0, n.count)
+	n.among = e.people.choice(&n.from)
 	for i := range e.valid {
-		switch fits, team := n.fits(&e.people, &e.valid[i].party); {
-		case fits == ref.Yes:
+		fits, team := n.fits(&e.valid[i].party)
+		switch {
+		case fits == ref.Yes && len(given) < n.count:
 			given = append(given, e.valid[i].Reviewer)
 		case team != "" && !slices.Contains(unread, team):
 			unread = append(unread, team)
@@ -119,14 +123,14 @@ func (e *evaluation) judgeNeed(w *want, n *need, ask func(have int) asking) {
 
 // fits says whether an approval by p meets the need; unread is the team that
 // would have to be read to know.
-func (n *need) fits(d *people, p *party) (f ref.Fact, unread string) {
+func (n *need) fits(p *party) (f ref.Fact, unread string) {
 	if n.person && p.Kind != KindPerson {
 		return ref.No, ""
 	}
 	if n.from.empty() {
 		return ref.Yes, ""
 	}
-	return d.in(&n.from, p)
+	return n.among.has(p)
 }
 
 // supply are those who are known to be able to meet a need, by login, and
@@ -157,7 +161,7 @@ func (e *evaluation) supply(n *need) (could []string, enough bool) {
 func (e *evaluation) whoFor(n *need, could []string) []string {
 	var names []string
 	for _, p := range e.candidates(false) {
-		if fits, _ := n.fits(&e.people, &p); fits == ref.Yes {
+		if fits, _ := n.fits(&p); fits == ref.Yes {
 			names = append(names, p.name)
 		}
 	}

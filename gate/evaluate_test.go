@@ -191,25 +191,28 @@ func TestEvaluateWorkflowFiles(t *testing.T) {
 func TestRecheck(t *testing.T) {
 	for _, row := range []struct {
 		name   string
-		differ func(*gate.Snapshot)
+		differ change
 		want   time.Duration // 0: never
 	}{
-		{"what merges needs no other look", func(*gate.Snapshot) {}, 0},
-		{"a missing approval comes with an event", func(s *gate.Snapshot) { s.Reviews = nil }, 0},
-		{"mergeability comes without an event, soon", func(s *gate.Snapshot) { s.Pull.Mergeable = ref.Unknown }, 2 * time.Second},
-		{"a failed read is read again", func(s *gate.Snapshot) { s.ReviewsRead = ref.Unknown }, 10 * time.Second},
-		{"the sooner look wins", func(s *gate.Snapshot) {
+		{"what merges needs no other look", func(*gate.Snapshot, *gate.Policy) {}, 0},
+		{"a missing approval comes with an event", func(s *gate.Snapshot, _ *gate.Policy) { s.Reviews = nil }, 0},
+		{"mergeability comes without an event, soon", func(s *gate.Snapshot, _ *gate.Policy) { s.Pull.Mergeable = ref.Unknown }, 2 * time.Second},
+		{"a failed read is read again", func(s *gate.Snapshot, _ *gate.Policy) { s.ReviewsRead = ref.Unknown }, 10 * time.Second},
+		{"the sooner look wins", func(s *gate.Snapshot, _ *gate.Policy) {
 			s.ReviewsRead, s.Pull.Mergeable = ref.Unknown, ref.Unknown
 		}, 2 * time.Second},
+		{"a freeze ends without an event, the first of them first", freezes(window(now.Add(2*time.Hour)), window(now.Add(time.Hour))), time.Hour},
+		{"a freeze that is to come needs no look at what waits for others", all(noReviews, freezes(window(now))), 0},
+		{"what an emergency waives needs no other look", burning(freezes(window(now.Add(time.Hour)))), 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := ready()
-			row.differ(&s)
+			s, p := ready(), policy()
+			row.differ(&s, &p)
 			want := time.Time{}
 			if row.want > 0 {
 				want = now.Add(row.want)
 			}
-			if got := gate.Evaluate(s, policy(), now).Recheck; !got.Equal(want) {
+			if got := gate.Evaluate(s, p, now).Recheck; !got.Equal(want) {
 				t.Errorf("recheck at %v, want %v", got, want)
 			}
 		})

@@ -12,14 +12,20 @@ import "slices"
 // algorithm of augmenting paths makes as large as can be.
 func independent(parties []party, operatorOnce bool) []int {
 	rival := make([]int, len(parties))
-	m := matching{parties: parties}
+	for i := range rival {
+		rival[i] = -1
+	}
+	if distinct(parties, operatorOnce) {
+		return rival
+	}
+	m := matching{
+		parties: parties,
+		places:  make(map[int]place), byModel: make(map[string][]place), taken: make(map[string]int),
+	}
 	for i := range parties {
-		if rival[i] = -1; parties[i].Kind != KindPerson {
+		if parties[i].Kind != KindPerson {
 			m.add(i, operatorOnce)
 		}
-	}
-	if m.byModel == nil {
-		return rival
 	}
 	for _, model := range m.models {
 		m.seen = map[string]bool{}
@@ -40,6 +46,29 @@ func independent(parties []party, operatorOnce bool) []int {
 		}
 	}
 	return rival
+}
+
+// distinct says whether no two agents share a model, nor, where that matters,
+// an operator: then nothing needs choosing.
+func distinct(parties []party, operatorOnce bool) bool {
+	var models, operators []string
+	for i := range parties {
+		if parties[i].Kind != KindPerson {
+			models = append(models, login(parties[i].Model))
+			operators = append(operators, login(parties[i].Operator))
+		}
+	}
+	return unique(models) && (!operatorOnce || unique(operators))
+}
+
+func unique(list []string) bool {
+	slices.Sort(list)
+	for i := 1; i < len(list); i++ {
+		if list[i] == list[i-1] {
+			return false
+		}
+	}
+	return true
 }
 
 // strength is how many of the parties are independent.
@@ -69,9 +98,6 @@ type place struct {
 }
 
 func (m *matching) add(i int, operatorOnce bool) {
-	if m.byModel == nil {
-		m.places, m.byModel, m.taken = map[int]place{}, map[string][]place{}, map[string]int{}
-	}
 	p := place{i, login(m.parties[i].Model), login(m.parties[i].Operator)}
 	if !operatorOnce {
 		p.operator = p.model // each model has a place of its own

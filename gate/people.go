@@ -19,6 +19,8 @@ type people struct {
 	// "" for one whose model is not known.
 	models  map[string]string
 	members map[string]map[string]bool // of the teams asked for so far
+
+	approvers, excluded, vetoers choice
 }
 
 // party is one principal.
@@ -43,6 +45,7 @@ func newPeople(s *Snapshot, p *Policy) people {
 		wrote: map[string]bool{login(s.Pull.Author): true}, models: map[string]string{}, members: map[string]map[string]bool{},
 	}
 	d.author = d.party(s.Pull.Author)
+	d.approvers, d.excluded, d.vetoers = d.choice(&p.Approvers), d.choice(&p.Excluded), d.choice(&p.Vetoers)
 	if s.PusherRead == ref.Yes {
 		d.pusher = login(s.Pusher)
 	}
@@ -101,34 +104,56 @@ func (d *people) team(name string) (members map[string]bool, read bool) {
 	return members, read
 }
 
-// in says whether w chooses p. Unknown comes with the team that would have to
-// be read, or with "" when it is the agent's pool that nobody declared.
-func (d *people) in(w *Who, p *party) (f ref.Fact, unread string) {
-	for _, name := range w.People {
-		if login(name) == p.login {
-			return ref.Yes, ""
-		}
-	}
-	f = ref.No
-	for _, pool := range w.Pools {
-		switch {
-		case p.Kind != KindAgent:
-		case p.Pool == pool:
-			return ref.Yes, ""
-		case p.Pool == "":
-			f = ref.Unknown
+// choice is a Who with its teams looked up.
+type choice struct {
+	people []string // in the form in which logins are compared
+	pools  []string
+	teams  []map[string]bool // nil for one that was not read
+	unread string            // the first of those
+}
+
+func (d *people) choice(w *Who) choice {
+	c := choice{pools: w.Pools}
+	if len(w.People) > 0 {
+		c.people = make([]string, len(w.People))
+		for i, name := range w.People {
+			c.people[i] = login(name)
 		}
 	}
 	for _, team := range w.Teams {
 		members, read := d.team(team)
-		switch {
-		case members[p.login]:
+		if !read && (c.unread == "" || team < c.unread) {
+			c.unread = team
+		}
+		c.teams = append(c.teams, members)
+	}
+	return c
+}
+
+// has says whether p is chosen. Unknown comes with the team that would have to
+// be read, or with "" when it is the agent's pool that nobody declared.
+func (c *choice) has(p *party) (f ref.Fact, unread string) {
+	if slices.Contains(c.people, p.login) {
+		return ref.Yes, ""
+	}
+	for _, members := range c.teams {
+		if members[p.login] {
 			return ref.Yes, ""
-		case !read && (unread == "" || team < unread):
-			f, unread = ref.Unknown, team
 		}
 	}
-	return f, unread
+	f = ref.No
+	if p.Kind == KindAgent && len(c.pools) > 0 {
+		switch {
+		case p.Pool == "":
+			f = ref.Unknown
+		case slices.Contains(c.pools, p.Pool):
+			return ref.Yes, ""
+		}
+	}
+	if c.unread != "" {
+		f = ref.Unknown
+	}
+	return f, c.unread
 }
 
 // persons are all who are known to be persons, by login; unread is a team that

@@ -13,6 +13,7 @@ func (e *evaluation) judgeChecks() {
 	var b *board
 	if here {
 		b = newBoard(e.policy.Checks, e.Checks)
+		e.verdict.Checks = make([]CheckResult, 0, len(e.policy.Checks))
 	}
 	for i, r := range e.policy.Checks {
 		w := newWant("check:"+r.Context, r.Context)

@@ -48,9 +48,10 @@ func (e *evaluation) judgeIdentities() {
 // files change, for a person.
 func (e *evaluation) judgeReviews() {
 	count, veto := newWant("approvals", ""), newWant("veto", "nobody asks for changes")
-	e.reviews = decisive(e.Reviews)
+	reviews := decisive(e.Reviews)
+	e.valid = make([]approval, 0, len(reviews))
 	var uncounted []string
-	for _, r := range e.reviews {
+	for _, r := range reviews {
 		p := e.people.party(r.Reviewer)
 		switch r.State {
 		case ReviewChangesRequested:
@@ -81,7 +82,7 @@ func (e *evaluation) judgeReviews() {
 
 func (e *evaluation) judgeVeto(w *want, p party, r Review) {
 	sentence := fmt.Sprintf("%s asks for changes", orElse(r.Reviewer, "somebody"))
-	vetoer, _ := e.people.in(&e.policy.Vetoers, &p)
+	vetoer, _ := e.people.vetoers.has(&p)
 	switch {
 	case vetoer == ref.Yes:
 	case r.Eligible == ref.Yes && r.Official == ref.Yes:
@@ -102,7 +103,8 @@ func (e *evaluation) judgeCount(w *want, uncounted []string) {
 		return
 	}
 	parties := e.parties()
-	var names []string
+	e.verdict.Approvals = make([]Approval, 0, len(parties))
+	names := make([]string, 0, len(parties))
 	for i, rival := range independent(parties, e.policy.OperatorOnce) {
 		a := e.valid[i]
 		if rival >= 0 {
@@ -225,7 +227,7 @@ func (e *evaluation) discount(p *party, r Review) (why, unread string) {
 // unchosen says why the policy does not take p as an approver, or "".
 func (e *evaluation) unchosen(p *party) (why, unread string) {
 	if !e.policy.Approvers.empty() {
-		switch chosen, team := e.people.in(&e.policy.Approvers, p); {
+		switch chosen, team := e.people.approvers.has(p); {
 		case chosen == ref.No:
 			return p.name + " (is not among the approvers)", ""
 		case chosen != ref.Yes && team == "":
@@ -234,7 +236,7 @@ func (e *evaluation) unchosen(p *party) (why, unread string) {
 			why, unread = p.name+" (unknown whether among the approvers)", membersOf(team)
 		}
 	}
-	switch excluded, team := e.people.in(&e.policy.Excluded, p); {
+	switch excluded, team := e.people.excluded.has(p); {
 	case excluded == ref.Yes:
 		return p.name + " (is excluded)", ""
 	case excluded != ref.No && team == "":
@@ -295,9 +297,14 @@ func decisive(reviews []Review) []Review {
 			latest[who] = i
 		}
 	}
-	sorted := make([]Review, 0, len(latest))
-	for _, who := range slices.Sorted(maps.Keys(latest)) {
-		sorted = append(sorted, reviews[latest[who]])
+	logins := make([]string, 0, len(latest))
+	for who := range latest {
+		logins = append(logins, who)
+	}
+	slices.Sort(logins)
+	sorted := make([]Review, len(logins))
+	for i, who := range logins {
+		sorted[i] = reviews[latest[who]]
 	}
 	return sorted
 }

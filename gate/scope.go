@@ -16,6 +16,18 @@ type scope struct {
 	lines   int
 	// faults are globs that cannot be read.
 	faults []string
+
+	read  bool
+	paths []string
+	// folders are runs of paths with the same first element, which most globs
+	// name. Forges list files in order, so there are few.
+	folders []folder
+	seen    map[string]touch // by glob
+}
+
+type folder struct {
+	first string
+	paths []string
 }
 
 // touch says whether a rule is about the change, and because of which file.
@@ -24,81 +36,116 @@ type touch struct {
 	path string
 }
 
-// glob is a pattern with what is literal at its ends, which rules most paths
-// out without matching.
-type glob struct{ pattern, prefix, suffix string }
-
 func newScope(s *Snapshot, p *Policy) scope {
-	c := scope{checks: make([]touch, len(p.Checks)), demands: make([]touch, len(p.Demands))}
-	for _, f := range s.Files {
+	c := scope{
+		checks: make([]touch, len(p.Checks)), demands: make([]touch, len(p.Demands)),
+		read: s.FilesRead == ref.Yes, paths: make([]string, 0, len(s.Files)), seen: map[string]touch{},
+	}
+	for i := range s.Files {
+		f := &s.Files[i]
 		c.lines += f.Added + f.Deleted
+		c.paths = append(c.paths, f.Path)
+		if f.Previous != "" {
+			c.paths = append(c.paths, f.Previous)
+		}
 	}
-	for i, r := range p.Checks {
-		c.checks[i] = c.touched(s, r.Paths)
+	c.folders = folders(c.paths)
+	for i := range p.Checks {
+		c.checks[i] = c.touched(p.Checks[i].Paths)
 	}
-	for i, d := range p.Demands {
-		t := c.touched(s, d.Paths)
-		if d.Lines > 0 && t.fact == ref.Yes {
-			t.fact = atLeast(s, c.lines, d.Lines)
+	for i := range p.Demands {
+		d := &p.Demands[i]
+		t := c.touched(d.Paths)
+		switch {
+		case d.Lines <= 0 || t.fact == ref.No:
+		case !c.read:
+			t.fact = ref.Unknown
+		case c.lines < d.Lines:
+			t.fact = ref.No
 		}
 		c.demands[i] = t
 	}
 	return c
 }
 
-func atLeast(s *Snapshot, lines, limit int) ref.Fact {
-	if s.FilesRead != ref.Yes {
-		return ref.Unknown
-	}
-	return ref.Known(lines >= limit)
-}
-
 // touched says whether a changed file matches one of the globs. Without globs
 // every change does; without the files nobody knows.
-func (c *scope) touched(s *Snapshot, patterns []string) touch {
-	if len(patterns) == 0 {
+func (c *scope) touched(globs []string) touch {
+	if len(globs) == 0 {
 		return touch{fact: ref.Yes}
 	}
-	globs := make([]glob, 0, len(patterns))
-	for _, p := range patterns {
-		if !doublestar.ValidatePattern(p) {
-			c.faults = append(c.faults, p)
-			continue
+	found := touch{fact: ref.No}
+	for _, g := range globs {
+		t, known := c.seen[g]
+		if !known {
+			t = c.look(g)
+			c.seen[g] = t
 		}
-		globs = append(globs, newGlob(p))
+		if found.fact != ref.Yes && t.fact != ref.No {
+			found = t
+		}
 	}
-	if s.FilesRead != ref.Yes {
+	return found
+}
+
+// look goes through the paths that a glob could match. What is literal at its
+// ends rules most of them out without matching.
+func (c *scope) look(glob string) touch {
+	if !doublestar.ValidatePattern(glob) {
+		c.faults = append(c.faults, glob)
+		return touch{fact: ref.No} // the fault blocks
+	}
+	if !c.read {
 		return touch{fact: ref.Unknown}
 	}
-	for i := range s.Files {
-		f := &s.Files[i]
-		for j := range globs {
-			switch {
-			case globs[j].match(f.Path):
-				return touch{ref.Yes, f.Path}
-			case f.Previous != "" && globs[j].match(f.Previous):
-				return touch{ref.Yes, f.Previous}
+	prefix := glob
+	if i := strings.IndexAny(glob, globMeta); i >= 0 {
+		prefix = glob[:i]
+	}
+	within := literal(glob)
+	first, _, limited := strings.Cut(prefix, "/")
+	prefix = strings.TrimSuffix(prefix, "/") // "a/**" matches "a" as well
+	for _, f := range c.folders {
+		if limited && f.first != first {
+			continue
+		}
+		for _, p := range f.paths {
+			if strings.HasPrefix(p, prefix) && strings.Contains(p, within) && doublestar.MatchUnvalidated(glob, p) {
+				return touch{ref.Yes, p}
 			}
 		}
 	}
 	return touch{fact: ref.No}
 }
 
-func newGlob(pattern string) glob {
-	g := glob{pattern: pattern, prefix: pattern, suffix: pattern}
-	if i := strings.IndexAny(pattern, `*?[{\`); i >= 0 {
-		g.prefix = pattern[:i]
+const globMeta = `*?[{\`
+
+// literal is the longest part of a glob that every path that matches contains;
+// "" for globs with alternatives or classes.
+func literal(glob string) string {
+	if strings.ContainsAny(glob, `[{\`) {
+		return ""
 	}
-	if i := strings.LastIndexAny(pattern, `*?]}\`); i >= 0 {
-		g.suffix = pattern[i+1:]
+	longest := ""
+	for part := range strings.FieldsFuncSeq(glob, func(r rune) bool { return r == '*' || r == '?' }) {
+		if part = strings.Trim(part, "/"); len(part) > len(longest) {
+			longest = part
+		}
 	}
-	// "a/**" matches "a" as well, and "**/b" matches "b".
-	g.prefix, g.suffix = strings.TrimSuffix(g.prefix, "/"), strings.TrimPrefix(g.suffix, "/")
-	return g
+	return longest
 }
 
-func (g *glob) match(path string) bool {
-	return strings.HasPrefix(path, g.prefix) && strings.HasSuffix(path, g.suffix) && doublestar.MatchUnvalidated(g.pattern, path)
+func folders(paths []string) []folder {
+	var out []folder
+	start := 0
+	for i, p := range paths {
+		first, _, _ := strings.Cut(p, "/")
+		if len(out) == 0 || out[len(out)-1].first != first {
+			out, start = append(out, folder{first: first}), i
+		}
+		out[len(out)-1].paths = paths[start : i+1]
+	}
+	return out
 }
 
 // judgePolicy asks that the policy can be followed at all.

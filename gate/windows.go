@@ -103,7 +103,8 @@ func (e *evaluation) invalid(m *Emergency) string {
 	by := e.people.party(m.By)
 	named := e.policy.Emergency.By
 	named.Pools = nil // what a program may decide alone is no emergency
-	chosen, _ := e.people.in(&named, &by)
+	among := e.people.choice(&named)
+	chosen, _ := among.has(&by)
 	switch {
 	case by.login == "":
 		return "nobody answers for it"
