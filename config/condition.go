@@ -17,9 +17,10 @@ import (
 const (
 	// maxExpression is how long an expression may be, in characters.
 	maxExpression = 4096
-	// maxCost is what an evaluation may cost, in CEL's own units; about one for
-	// each step. It is reached in well under a second.
-	maxCost = 1_000_000
+	// maxCost is what an evaluation may cost, in CEL's own units: about one for
+	// each step. It is reached in about a second, and is far more than an honest
+	// question about each of some thousands of files costs.
+	maxCost = 200_000
 )
 
 // conditionFile is one changed file, as an expression sees it.
@@ -43,6 +44,7 @@ func (r *reader) conditions(into *[]gate.Condition) form {
 	type condition struct {
 		name, expr, otherwise string
 		holds                 func(gate.Snapshot) (ref.Fact, string)
+		faulty                bool
 	}
 	lines := map[string]int{}
 	var all []condition
@@ -64,11 +66,11 @@ func (r *reader) conditions(into *[]gate.Condition) form {
 			must("name", r.unique(&c.name, lines, label()), "What it is called where people read of it."),
 			must("expr", expr, "An expression in [CEL](#conditions) that is true or false."),
 			may("otherwise", r.text(&c.otherwise), "What is said when it is false.").otherwise("that it does not hold"),
-		).named("condition")
+		).named("condition").noting(r, &c.faulty)
 	}).then(func(node) {
 		*into = nil
 		for _, c := range all {
-			if c.holds == nil {
+			if c.faulty {
 				continue
 			}
 			if c.otherwise == "" {

@@ -141,7 +141,7 @@ func TestEveryExampleIsFaultless(t *testing.T) {
 type documented struct{ document, text string }
 
 // examples are the YAML blocks of the documents.
-func examples(t *testing.T) []documented {
+func examples(t testing.TB) []documented {
 	t.Helper()
 	var all []documented
 	for _, document := range []string{"policy.md", "configuration.md"} {

@@ -83,7 +83,7 @@ func replace(t *testing.T, text, part, other string) string {
 }
 
 // example is the first YAML block of a document.
-func example(t *testing.T, document string) (block, whole string) {
+func example(t testing.TB, document string) (block, whole string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("..", "docs", document))
 	if err != nil {

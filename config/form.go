@@ -60,6 +60,17 @@ func (f form) then(ask func(node)) form {
 	return f
 }
 
+// noting learns whether there was any fault in a value, once it is read.
+func (f form) noting(r *reader, faulty *bool) form {
+	read := f.read
+	f.read = func(n node) {
+		before := len(r.faults)
+		read(n)
+		*faulty = len(r.faults) > before
+	}
+	return f
+}
+
 // named gives the form a table of its own in the reference.
 func (f form) named(name string) form {
 	f.shape.name = name

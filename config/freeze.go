@@ -28,6 +28,7 @@ type window struct {
 	lasts        time.Duration
 	zone         string
 	from, to     string
+	faulty       bool
 }
 
 func (r *reader) freezes(into *[]gate.Freeze) form {
@@ -44,12 +45,12 @@ func (r *reader) freezes(into *[]gate.Freeze) form {
 			may("time_zone", r.text(&w.zone, that(timeZone)), "The time zone of all these, by its IANA name, as `Europe/Berlin`."),
 			may("reason", r.text(&w.reason), "Why, for the people who wait."),
 		).named("freeze").oneOf("cron", "from").with("cron", "for").with("for", "cron").with("from", "to").with("to", "from").
-			then(func(n node) { r.window(n, w) })
+			then(func(n node) { r.window(n, w) }).noting(r, &w.faulty)
 	}).then(func(node) {
 		*into = nil
 		for _, w := range windows {
-			if active := w.active(); active != nil {
-				*into = append(*into, gate.Freeze{Name: w.name, Reason: w.reason, Active: active})
+			if !w.faulty {
+				*into = append(*into, gate.Freeze{Name: w.name, Reason: w.reason, Active: w.active()})
 			}
 		}
 	})
@@ -81,14 +82,11 @@ func (r *reader) window(n node, w *window) {
 // wrong says what makes no window, of values that are valid each by itself.
 func (w *window) wrong() string {
 	zone, err := time.LoadLocation(w.zone)
-	if err != nil {
-		return "" // said already
-	}
 	switch {
+	case err != nil:
 	case w.schedule != nil && w.lasts > 0:
 		s := recurring{w.schedule, w.lasts, zone}
-		reference := time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC)
-		opens := s.next(reference)
+		opens := s.next(time.Date(2024, time.January, 1, 0, 0, 0, 0, time.UTC))
 		if opens.IsZero() {
 			return fmt.Sprintf("the cron %q names a day that never comes", w.cron)
 		}
@@ -103,27 +101,26 @@ func (w *window) wrong() string {
 	return ""
 }
 
-// active is the function that the gate asks; nil for a window that is faulty.
+// active is the function that the gate asks, of a window without a fault.
 func (w *window) active() func(time.Time) (bool, time.Time) {
 	zone, err := time.LoadLocation(w.zone)
-	switch {
-	case err != nil || w.wrong() != "":
-		return nil
-	case w.schedule != nil && w.lasts > 0:
-		return recurring{w.schedule, w.lasts, zone}.active
-	case w.from != "" && w.to != "":
-		from, to := w.bounds(zone)
-		return func(now time.Time) (bool, time.Time) {
-			switch {
-			case now.Before(from):
-				return false, from
-			case now.Before(to):
-				return true, to
-			}
-			return false, time.Time{}
-		}
+	if err != nil {
+		// The zone was found a moment ago. Were it gone, nothing would merge.
+		return func(time.Time) (bool, time.Time) { return true, time.Time{} }
 	}
-	return nil
+	if w.schedule != nil {
+		return recurring{w.schedule, w.lasts, zone}.active
+	}
+	from, to := w.bounds(zone)
+	return func(now time.Time) (bool, time.Time) {
+		switch {
+		case now.Before(from):
+			return false, from
+		case now.Before(to):
+			return true, to
+		}
+		return false, time.Time{}
+	}
 }
 
 // bounds are the first moment at which the clocks show from, and the last at

@@ -49,7 +49,7 @@ func (r *serverReader) layout() form {
 			may("budget", r.number(&s.Comments.Budget, 1, 100_000), "How many writes an hour Slipway allows itself on one forge for comments."),
 		), "What is written on pull requests."),
 		may("examine", r.object(
-			must("schedule", r.cron(&s.Examine.Schedule, nil), "When protection, policy, contexts and rights are compared by themselves: five fields of cron, in UTC."),
+			must("schedule", r.cron(&s.Examine.Schedule, nil), "When protection, policy, contexts and rights are compared by themselves: five fields of cron, in UTC.").otherwise("never"),
 		), "Drift is an alert."),
 		may("tokens", r.tokens(), "Who may use the API."),
 		may("roles", r.roles(), "Who may do what by comments."),
