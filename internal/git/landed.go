@@ -152,10 +152,10 @@ func (g *Mirrors) against(ctx context.Context, dir string, merge, parent, head r
 		return change.Landed{}, err
 	}
 	switch {
-	case len(conflicts) > 0:
+	case conflicts != nil:
 		// No forge resolves a conflict by itself.
 		landed.Equal = ref.No
-		landed.Why = fmt.Sprintf("%s and the judged head conflict in %s: what landed is a solution that nobody judged", parent.Short(), quoted(conflicts))
+		landed.Why = fmt.Sprintf("%s and the judged head conflict in [%s]: what landed is a solution that nobody judged", parent.Short(), quoted(conflicts))
 	case landed.Tree == landed.Want:
 		landed.Equal = ref.Yes
 	default:
@@ -170,7 +170,8 @@ func (g *Mirrors) against(ctx context.Context, dir string, merge, parent, head r
 }
 
 // mergeTrees is the tree of the merge of two commits, or the paths in which
-// they conflict. Neither a driver nor an attribute of the repository has a part
+// they conflict, of which git may name none: conflicts is nil where there are
+// not any. Neither a driver nor an attribute of the repository has a part
 // in it, as with the forges.
 func (g *Mirrors) mergeTrees(ctx context.Context, dir string, ours, theirs ref.SHA) (tree ref.SHA, conflicts []string, err error) {
 	out, err := g.run(ctx, command{
@@ -178,9 +179,7 @@ func (g *Mirrors) mergeTrees(ctx context.Context, dir string, ours, theirs ref.S
 		dir:  dir,
 	})
 	if f := (*failure)(nil); errors.As(err, &f) && f.exit == 1 {
-		if parts := strings.Split(strings.TrimSuffix(string(f.out), "\x00"), "\x00"); len(parts) > 1 {
-			return "", parts[1:], nil
-		}
+		return "", strings.Split(strings.TrimSuffix(string(f.out), "\x00"), "\x00")[1:], nil
 	}
 	if err != nil {
 		return "", nil, err

@@ -90,7 +90,7 @@ func TestLanded(t *testing.T) {
 		{"a squash where the two conflict", "squash", 1, func(h *history) ref.SHA {
 			base := h.commit("in the way", files("a", numbered(map[int]string{20: "mine"}), "old", numbered(map[int]string{0: "x"})), h.start)
 			return h.commit("solved", merged(), base)
-		}, ref.No, "conflict in \"a\""},
+		}, ref.No, "conflict in [\"a\"]"},
 		{"where the two conflict, attributes of the repository help nobody", "squash", 1, func(h *history) ref.SHA {
 			base := h.commit("in the way", files(".gitattributes", "* merge=union\n", "a", numbered(map[int]string{20: "mine"}), "old", numbered(map[int]string{0: "x"})), h.start)
 			return h.commit("solved", merged(), base)

@@ -183,7 +183,7 @@ func (g *Mirrors) trees(ctx context.Context, m *mirror, tip, commit ref.SHA) (tr
 // merge is the tree of two commits' merge. A conflict is fault.Permanent.
 func (g *Mirrors) merge(ctx context.Context, m *mirror, ours, theirs ref.SHA) (ref.SHA, error) {
 	tree, conflicts, err := g.mergeTrees(ctx, m.path, ours, theirs)
-	if err == nil && len(conflicts) > 0 {
+	if err == nil && conflicts != nil {
 		err = fault.AsPermanent(fmt.Errorf("%w: later changes conflict in %s", reconcile.ErrNotRevertible, quoted(conflicts)))
 	}
 	return tree, err
