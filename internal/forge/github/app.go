@@ -30,9 +30,8 @@ func installed(a App, line http.RoundTripper, base *url.URL) (signer http.RoundT
 	}
 	app.BaseURL = strings.TrimRight(base.String(), "/")
 	installation := ghinstallation.NewFromAppsTransport(app, a.Installation)
-	if len(a.Repositories) > 0 {
-		installation.InstallationTokenOptions = &sdk.InstallationTokenOptions{Repositories: a.Repositories}
-	}
+	// Never nil: the library would send the word null.
+	installation.InstallationTokenOptions = &sdk.InstallationTokenOptions{Repositories: a.Repositories}
 	return app, func(ctx context.Context) (string, error) {
 		token, err := installation.Token(ctx)
 		return token, sortedToken(err)

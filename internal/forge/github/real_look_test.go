@@ -224,6 +224,40 @@ func TestLookingAgain(t *testing.T) {
 	}
 }
 
+// A look that need not be fresh asks for the pull request, its base and what is
+// reported on the head: the rest cannot have changed without the first.
+func TestALookThatNeedNotBeFreshMakesFiveCalls(t *testing.T) {
+	s := start(t)
+	c := s.client()
+	id, head := s.change("feature")
+	s.review("bob", id, "APPROVE")
+	s.RunCI(s.repo, github.Run{Workflow: "CI", Path: ".github/workflows/ci.yml", Event: "pull_request", Branch: "feature", SHA: head, Jobs: []github.Job{{Name: "test", Conclusion: "success"}}})
+	first := s.settled(c, id, reconcile.Want{Fresh: true})
+	deadline := time.Now().Add(20 * time.Second)
+	for { // the server's whole seconds must pass before it is sure
+		s.settled(c, id, reconcile.Want{Fresh: true})
+		s.taken()
+		l := s.look(c, id, reconcile.Want{})
+		calls := s.taken()
+		if len(calls) == 5 {
+			if !l.Remembered {
+				t.Error("it does not say that it remembered")
+			}
+			if diff := cmp.Diff(first.Snapshot, l.Snapshot); diff != "" {
+				t.Error(diff)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("still %d calls: %q", len(calls), calls)
+		}
+	}
+	s.review("carol", id, "APPROVE")
+	if n := len(s.look(c, id, reconcile.Want{}).Snapshot.Reviews); n != 2 {
+		t.Errorf("%d reviews after a new one", n)
+	}
+}
+
 func TestAHeadThatMovesDuringALookIsTold(t *testing.T) {
 	s := start(t)
 	id, _ := s.change("feature")
