@@ -58,6 +58,7 @@ func (g *gitea) testLanded(t *testing.T) {
 			{"of a head that merged its base", true, true, 3},
 		} {
 			t.Run(method+" "+test.rule, func(t *testing.T) {
+				t.Parallel()
 				w := g.work(t, method+"-"+strings.ReplaceAll(test.rule, " ", "-"))
 				w.topic()
 				if test.moved {
@@ -103,6 +104,7 @@ func (g *gitea) testTampered(t *testing.T) {
 		},
 	} {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			w := g.work(t, "tampered-"+method)
 			w.topic()
 			w.base()
