@@ -3,11 +3,14 @@ package gitea
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,7 +25,7 @@ const deliverySecret = "s3cr3t"
 
 // recorded reads a delivery as Gitea 1.27.3 sent it: its headers, an empty
 // line, and the body to the byte.
-func recorded(t *testing.T, name string) (http.Header, []byte) {
+func recorded(t testing.TB, name string) (http.Header, []byte) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "deliveries", name+".http"))
 	if err != nil {
@@ -46,6 +49,7 @@ func TestRecordedDeliveries(t *testing.T) {
 	commit := func(sha ref.SHA) *reconcile.Hint { return &reconcile.Hint{Repo: app, SHA: sha} }
 	branch := func(name string) *reconcile.Hint { return &reconcile.Hint{Repo: app, Branch: name} }
 	deliveries := ref.RepoID{Owner: "acme", Name: "deliveries"}
+	own := &reconcile.Hint{Repo: deliveries, Number: 1}
 	tests := []struct {
 		delivery string
 		hint     *reconcile.Hint // nil: nothing to look at
@@ -61,6 +65,17 @@ func TestRecordedDeliveries(t *testing.T) {
 		{"pull_request_review_comment__reviewed", pull(12)},
 		{"pull_request_review_request__review_requested", pull(12)},
 		{"pull_request_comment__created", pull(12)},
+		{"pull_request_comment__edited", own},
+		{"pull_request_comment__deleted", own},
+		{"pull_request_label__label_updated", own},
+		{"pull_request_label__label_cleared", own},
+		{"pull_request_assign__assigned", own},
+		{"pull_request_milestone__milestoned", own},
+		{"issues__opened", nil},
+		{"issue_comment__created", nil},
+		{"fork", nil},
+		{"wiki__created", nil},
+		{"workflow_run__completed", &reconcile.Hint{Repo: deliveries, SHA: "d8571eecced3be52a8e2bcbfe8aa4060475d0f6b"}},
 		{"status_pending", commit("cfb7f5f2fa7d83cb9334ea1cd22234ac87bb10e0")},
 		{"status_success", commit("cfb7f5f2fa7d83cb9334ea1cd22234ac87bb10e0")},
 		{"status_failure", commit("cfb7f5f2fa7d83cb9334ea1cd22234ac87bb10e0")},
@@ -197,5 +212,66 @@ func TestTheEventNamedByTheHeadersDecidesNothing(t *testing.T) {
 	got, ok, err := Hint(header, body)
 	if err != nil || !ok || got != want {
 		t.Errorf("got %v, %v, %v; want %v", got, ok, err, want)
+	}
+}
+
+// FuzzHint: whatever is delivered, there is an answer, and a hint is about the
+// repository that the body names and about one thing.
+func FuzzHint(f *testing.F) {
+	all, err := filepath.Glob(filepath.Join("testdata", "deliveries", "*.http"))
+	if err != nil || len(all) == 0 {
+		f.Fatal("no recorded deliveries: ", err)
+	}
+	for _, path := range all {
+		_, body := recorded(f, strings.TrimSuffix(filepath.Base(path), ".http"))
+		f.Add(body)
+	}
+	for _, body := range []string{
+		``, `null`, `[]`, `{}`, `{"repository":null}`, `{"repository":{"full_name":"a/b"},"number":-1,"pull_request":{"number":-1}}`,
+		`{"repository":{"full_name":"a/b"},"Repository":{"full_name":"c/d"},"issue":{"number":1},"is_pull":true}`,
+		`{"repository":{"full_name":"a/b"},"workflow_run":{},"context":"ci"}`,
+		`{"repository":{"full_name":"a/b"},"ref":"refs/heads/","after":""}`,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		hint, ok, err := Hint(http.Header{}, body)
+		if !ok || err != nil {
+			if hint != (reconcile.Hint{}) || ok {
+				t.Fatalf("got %v, %v with %v", hint, ok, err)
+			}
+			return
+		}
+		if !slices.Contains(texts(t, body), hint.Repo.String()) {
+			t.Errorf("a hint about %s, which the body does not name", hint.Repo)
+		}
+		about := 0
+		for _, said := range []bool{hint.Number > 0, hint.SHA != "", hint.Branch != ""} {
+			if said {
+				about++
+			}
+		}
+		if about != 1 || hint.Number < 0 {
+			t.Errorf("a hint about %d things: %v", about, hint)
+		}
+	})
+}
+
+// texts are all texts in a JSON value.
+func texts(t *testing.T, body []byte) []string {
+	t.Helper()
+	var all []string
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, ok := token.(string); ok {
+			all = append(all, s)
+		}
 	}
 }

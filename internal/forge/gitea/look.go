@@ -37,6 +37,9 @@ func (c *Client) Look(ctx context.Context, id ref.PullID, want reconcile.Want) (
 	}
 	l := &looking{Client: c, id: id, want: want, record: r, known: c.memory.recall(id)}
 	l.readAll(ctx)
+	if err := ctx.Err(); err != nil {
+		return reconcile.Look{}, fmt.Errorf("read %s: %w", id, err)
+	}
 	pull := r.pull
 	if l.listed {
 		again, err := c.record(ctx, id)

@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"slipway/gate"
 	"slipway/internal/change"
@@ -155,86 +150,4 @@ func answering(suffix string, status int) http.RoundTripper {
 		response.Request = request
 		return response, nil
 	})
-}
-
-// recordTo names the folder that TestRealGitea/Deliveries writes what it
-// receives to, for testdata.
-const recordTo = "SLIPWAY_RECORD_DELIVERIES"
-
-func (w *world) testDeliveries(t *testing.T) {
-	type delivery struct {
-		header http.Header
-		body   []byte
-	}
-	received := make(chan delivery, 1000)
-	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(request.Body, 1<<20))
-		if err == nil {
-			received <- delivery{request.Header, body}
-		}
-	}))
-	defer receiver.Close()
-	r := w.repository(t, "deliveries", openToPush)
-	if _, err := w.AddHook(t.Context(), "acme", "deliveries", server.Hook{URL: receiver.URL, Secret: deliverySecret}); err != nil {
-		t.Fatal(err)
-	}
-	r.commit(w.alice, "main", file{path: ".gitea/workflows/green.yml", content: greenWorkflow, message: "ci: green"})
-	id, head := r.change("feat1")
-	r.review(w.carol, id, head, "APPROVED")
-
-	want := map[string]reconcile.Hint{
-		"create":                       {Repo: r.id, Branch: "feat1"},
-		"push":                         {Repo: r.id, Branch: "feat1"},
-		"pull_request":                 {Repo: r.id, Number: id.Number},
-		"pull_request_review_approved": {Repo: r.id, Number: id.Number},
-		"status":                       {Repo: r.id, SHA: head},
-		"workflow_run":                 {Repo: r.id, SHA: head},
-		"workflow_job":                 {Repo: r.id, SHA: head},
-	}
-	deadline := time.After(30 * time.Second)
-	var last []string
-	for len(want) > 0 {
-		select {
-		case d := <-received:
-			if err := Verify(deliverySecret, d.header, d.body); err != nil {
-				t.Fatal(err)
-			}
-			hint, _, err := Hint(d.header, d.body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			kind := d.header.Get("X-Gitea-Event-Type")
-			last = append(last, fmt.Sprintf("%s: %v", kind, hint))
-			if wanted, found := want[kind]; found && hint == wanted {
-				delete(want, kind)
-				keepDelivery(t, kind, d.header, d.body)
-			}
-		case <-deadline:
-			t.Fatalf("not delivered: %v; delivered:\n%s", want, strings.Join(last, "\n"))
-		}
-	}
-}
-
-// keepDelivery writes a delivery as it came, if asked to.
-func keepDelivery(t *testing.T, kind string, header http.Header, body []byte) {
-	t.Helper()
-	dir := os.Getenv(recordTo)
-	if dir == "" {
-		return
-	}
-	var head strings.Builder
-	names := make([]string, 0, len(header))
-	for name := range header {
-		if name == "Content-Type" || name == "X-Hub-Signature-256" || strings.HasPrefix(name, "X-Gitea-") && !strings.Contains(name, "Hook") {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		fmt.Fprintf(&head, "%s: %s\r\n", name, header.Get(name))
-	}
-	data := append([]byte(head.String()+"\r\n"), body...)
-	if err := os.WriteFile(filepath.Join(dir, kind+".http"), data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
