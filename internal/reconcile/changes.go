@@ -148,6 +148,7 @@ func (e *Engine) recordChange(ctx context.Context, claim Claim, old, next change
 	if err := e.Store.Commit(ctx, w); err != nil {
 		return false, err
 	}
+	e.tellOrders(s.heard.entries)
 	e.tellChange(old, next)
 	return changed, nil
 }

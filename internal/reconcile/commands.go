@@ -2,6 +2,8 @@ package reconcile
 
 import (
 	"cmp"
+	"context"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -82,16 +84,28 @@ func (e *Engine) command(h *heard, o given, cmd command.Command) (next change.Ch
 	}
 	h.entries = append(h.entries, o.entry(h.change, err))
 	if err != nil {
-		e.Log.Warn("command refused", "change", h.change.ID, "by", o.by.Name, "verb", o.verb, "reason", err)
 		return h.change, ReactionRefused, quoted + " is refused: " + codeSpan(err.Error())
 	}
 	if o.verb == authz.Waive {
-		e.alarm("emergency")
-		e.Log.Error("emergency", "change", h.change.ID, "by", o.by.Name, "head", o.head, "reason", o.args)
 		text = "**Emergency.** " + codeSpan(o.by.Name) + " waived on " + codeSpan(string(o.head)) +
 			" what the policy lets an emergency waive, for this reason: " + codeSpan(o.args)
 	}
 	return next, ReactionDone, text
+}
+
+// tellOrders logs the commands that were recorded.
+func (e *Engine) tellOrders(orders []journal.Entry) {
+	for _, o := range orders {
+		level := slog.LevelInfo
+		switch {
+		case o.Action == "order."+string(authz.Waive):
+			level = slog.LevelError
+			e.alarm("emergency")
+		case strings.HasPrefix(o.Action, "refused."):
+			level = slog.LevelWarn
+		}
+		e.Log.Log(context.Background(), level, "command", "change", o.Subject, "by", o.Actor, "action", o.Action, "head", o.Identity, "reason", o.Reason)
+	}
 }
 
 // roles are what somebody is to a pull request, as its last look shows it.

@@ -22,8 +22,8 @@ const PolicyFile = ".slipway.yaml"
 // is nil for what is none of ours.
 func (e *Engine) observe(ctx context.Context, claim Claim, repo Repository, c change.Change) (*seen, error) {
 	fingerprint := c.Fingerprint
-	if c.MergeSHA == "" {
-		fingerprint = e.brief(c.ID) // before the look: what comes after it is news
+	if listed := e.brief(c.ID); listed != "" && c.MergeSHA == "" {
+		fingerprint = listed // as it was before the look: what comes after it is news
 	}
 	s, err := e.observeStage(ctx, repo, c)
 	if err != nil || s == nil {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"slipway/internal/change"
@@ -79,6 +80,7 @@ func (e *Engine) lookRepo(ctx context.Context, id ref.RepoID) (time.Time, error)
 		}
 	}
 	e.mu.Lock() // only now: a failed commit must not be remembered as seen
+	maps.DeleteFunc(e.briefs, func(p ref.PullID, _ string) bool { return p.Repo == id })
 	for _, b := range open {
 		e.briefs[b.ID] = b.Fingerprint
 	}
@@ -111,7 +113,6 @@ func (e *Engine) unlooked(open []Brief, stored []change.Change, now time.Time) [
 	for _, c := range stored {
 		if !listed[c.ID] && c.MergeSHA == "" {
 			due = append(due, Due{ChangeKey(c.ID), now})
-			delete(e.briefs, c.ID)
 		}
 	}
 	return append(due, e.spread(changed, int(e.Rate), now)...)
