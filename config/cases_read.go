@@ -53,7 +53,7 @@ func (r *casesReader) layout() form {
 		may("identities", r.identities(&c.Identities), "Who is behind a login, as in [slipway.yaml](configuration.md#identities-who-is-behind-a-login)."),
 		may("strangers", r.texts(&c.Strangers, account()), "Logins of unknown kind. Whoever is not declared here at all is a person."),
 		may("teams", mapping(r.reader, &c.Teams, func(_ node, members *[]string) form { return r.texts(members, account()) }),
-			"The members of teams, by `OWNER/TEAM`. In a team that is not declared are all who approve by default."),
+			"The members of teams, by `OWNER/TEAM`. In a team that is not declared here are all who approve by default."),
 		must("cases", many(r.reader, &c.Cases, caseDefaults(), func(k *Case) form { return r.oneCase(k, lines) }), "The cases."),
 	).named("cases")
 }
@@ -84,6 +84,9 @@ func (r *casesReader) oneCase(c *Case, lines map[string]int) form {
 	)
 	return r.object(fields...).named("case").then(func(n node) {
 		c.Line = n.line
+		if f.unapproved && f.approved {
+			r.fault(n, "names approvals, and says that nobody approved")
+		}
 		c.Want = gate.Outcome(max(slices.Index(outcomes(), want), 0))
 		for _, code := range codes {
 			c.Reasons = append(c.Reasons, gate.Code(code))

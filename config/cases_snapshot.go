@@ -180,8 +180,9 @@ func (b *scene) commitsOf() {
 
 // people brings in the reviews, the teams, and what everybody is.
 func (b *scene) people() {
+	standing := b.enough()
 	if !b.approved && !b.unapproved {
-		b.approvals = b.enough()
+		b.approvals = standing
 	}
 	for _, a := range b.approvals {
 		r := b.review(a.by, gate.ReviewApproved)
@@ -198,8 +199,9 @@ func (b *scene) people() {
 	b.s.Teams = map[string][]string{}
 	for _, t := range b.teams() {
 		members := []string{}
-		for _, a := range b.approvals {
-			if !b.approved && !b.apart(t) {
+		for _, a := range standing {
+			// Whoever a case names is in no team that it does not say.
+			if !b.apart(t) && (!b.approved || strings.HasPrefix(a.by, caseApprover)) {
 				members = append(members, a.by)
 			}
 		}
@@ -208,22 +210,33 @@ func (b *scene) people() {
 	for t, members := range b.cases.Teams {
 		b.s.Teams[strings.ToLower(t)] = members
 	}
-	b.persons()
+	b.persons(standing)
 }
 
 // persons makes everybody a person who is neither declared nor a stranger.
-func (b *scene) persons() {
-	all := append([]string{b.author, b.s.Pusher, b.emergency}, slices.Concat(b.authors, b.coAuthors, b.vetoes, b.holds)...)
+func (b *scene) persons(standing []approval) {
+	p := b.policy
+	all := slices.Concat([]string{b.author, b.s.Pusher, b.emergency}, b.authors, b.coAuthors, b.vetoes, b.holds, b.owners,
+		p.Approvers.People, p.Vetoers.People, p.Emergency.By.People)
+	for _, d := range p.Demands {
+		all = append(all, d.From.People...)
+	}
+	for _, members := range b.cases.Teams {
+		all = append(all, members...)
+	}
+	for _, a := range standing {
+		all = append(all, a.by)
+	}
 	for _, r := range b.s.Reviews {
 		all = append(all, r.Reviewer)
 	}
 	for _, who := range all {
 		key := strings.ToLower(who)
-		if _, declared := b.policy.Principals[key]; who == "" || declared ||
+		if _, declared := p.Principals[key]; who == "" || declared || strings.Contains(who, "/") ||
 			slices.ContainsFunc(b.cases.Strangers, func(s string) bool { return strings.EqualFold(s, who) }) {
 			continue
 		}
-		b.policy.Principals[key] = gate.Principal{Kind: gate.KindPerson}
+		p.Principals[key] = gate.Principal{Kind: gate.KindPerson}
 	}
 }
 
@@ -246,7 +259,7 @@ func (b *scene) enough() []approval {
 	}
 	var who []string
 	for i := range count {
-		who = append(who, fmt.Sprintf("approver-%d", i+1))
+		who = append(who, fmt.Sprintf("%s%d", caseApprover, i+1))
 	}
 	for _, w := range chosen {
 		for _, p := range w.People {

@@ -52,7 +52,10 @@ const (
 
 // What a case says nothing about.
 
-const caseBot = "slipway-bot"
+const (
+	caseBot      = "slipway-bot"
+	caseApprover = "approver-" // and a number: who approves
+)
 
 // caseMoment is a Monday at noon.
 func caseMoment() time.Time { return time.Date(2026, time.January, 5, 12, 0, 0, 0, time.UTC) }
