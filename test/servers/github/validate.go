@@ -29,6 +29,9 @@ func (d *Description) checkRequest(r *http.Request, path string, params map[stri
 			return fmt.Errorf("%s %s: the query parameter %q is not described", r.Method, path, name)
 		}
 	}
+	if b := operation.RequestBody; b != nil && !b.Value.Required && string(bytes.TrimSpace(body)) == "null" {
+		body = nil // a client's way to send none, which GitHub takes for that
+	}
 	copied := r.Clone(r.Context())
 	copied.Body = io.NopCloser(bytes.NewReader(body))
 	copied.ContentLength = int64(len(body))
