@@ -214,7 +214,7 @@ func TestOnboardingOnARealGiteaAndCluster(t *testing.T) {
 
 	t.Run("without rights, all is listed for those who have them", func(t *testing.T) {
 		s := q.onboard(t, false, "--yes")
-		s.wants(t, exitRefused, "--forge-token-env", "--kubeconfig FILE", "branch main", "namespace main/harbour", "left to be done")
+		s.wants(t, exitRefused, "--forge-token-env", "--kubeconfig FILE", "branch main", "role main/harbour", "left to be done")
 		if strings.Contains(s.out, "✔") {
 			t.Errorf("something was done: %s", s.out)
 		}
@@ -318,7 +318,7 @@ func (q *quay) doctored(t *testing.T) {
 	for _, l := range labels {
 		q.asOwner(http.MethodDelete, fmt.Sprintf("%s/labels/%d", repo, l.ID), nil, nil)
 	}
-	doctor().wants(t, exitRefused, "set-up of harbour/app: branch main", "set-up of harbour/app: webhook: address is no webhook",
+	doctor().wants(t, exitRefused, "set-up of harbour/app: branch main", "set-up of harbour/app: webhook: address: no webhook",
 		"set-up of harbour/app: label hold", "mend: slipway onboard harbour/app")
 	q.onboard(t, false, "--yes").wants(t, exitDone, "slipway-bot set branch main")
 	if s := doctor(); strings.Contains(s.out, "set-up of") {
@@ -326,7 +326,7 @@ func (q *quay) doctored(t *testing.T) {
 	}
 
 	q.asOwner(http.MethodPut, repo+"/collaborators/slipway-bot", map[string]string{"permission": "write"}, nil)
-	doctor().wants(t, exitRefused, "collaborator slipway-bot: access is write and should be admin", "--forge-token-env ADMIN_TOKEN")
+	doctor().wants(t, exitRefused, "collaborator slipway-bot: access: write (should be admin)", "--forge-token-env ADMIN_TOKEN")
 	q.onboard(t, true, "--yes").wants(t, exitDone)
 	if s := doctor(); strings.Contains(s.out, "set-up of") {
 		t.Errorf("after the bot was given its right: %s", s.out)

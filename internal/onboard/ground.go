@@ -27,7 +27,7 @@ func (m *maker) place(p Place, is Site) {
 	}
 	exists := is.Exists.Read && is.Exists.Is
 	if is.Exists.Read && !is.Exists.Is {
-		add("namespace", Namespace{p.Namespace}, Line{"namespace", "none", p.Namespace})
+		add("namespace", Namespace{p.Namespace}, Line{"there", "no", "yes"})
 	}
 	switch {
 	case p.Subject == "":
@@ -38,8 +38,8 @@ func (m *maker) place(p Place, is Site) {
 	case !is.Missing.Read && exists:
 		unread("role", is.Missing.Why)
 	case len(is.Missing.Is) > 0 || !exists && !is.Missing.Read:
-		missing := or(strings.Join(is.Missing.Is, ", "), "everything")
-		add("role", Role{p.Namespace, p.Deployments, p.Probed}, Line{"rights of " + p.Subject, "may not " + missing, "may do what it needs"})
+		missing := or(strings.Join(is.Missing.Is, ", "), "any")
+		add("role", Role{p.Namespace, p.Deployments, p.Probed}, Line{"rights of " + p.Subject, "without " + missing, "all that it needs"})
 		bound := map[ref.Fact]string{ref.No: "not bound", ref.Unknown: "not known"}
 		if is.Bound != ref.Yes {
 			add("binding", Binding{p.Namespace, p.Subject}, Line{"role", bound[is.Bound], "bound to " + p.Subject})

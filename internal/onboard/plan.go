@@ -59,7 +59,7 @@ func (l Line) String() string { return l.What + ": " + l.Is + " → " + l.Should
 func (s Step) Told() string {
 	said := make([]string, 0, len(s.Lines)+1)
 	for _, l := range s.Lines {
-		said = append(said, fmt.Sprintf("%s is %s and should be %s", l.What, l.Is, l.Should))
+		said = append(said, fmt.Sprintf("%s: %s (should be %s)", l.What, l.Is, l.Should))
 	}
 	if len(said) == 0 {
 		said = append(said, s.Blocked)
@@ -247,7 +247,7 @@ func (m *maker) packages() {
 			Blocked: who + " may not write packages of " + m.want.Repo.Owner + ", which is no organisation and can give that right to nobody",
 			Mend:    "move the repository to an organisation, or push images elsewhere"})
 	default:
-		m.settable("packages", RightOrganization, m.want.Packages, Line{"access of " + who, "may not write", "may write"})
+		m.settable("packages", RightOrganization, m.want.Packages, Line{"access of " + who, "no writing", "write"})
 	}
 }
 
@@ -282,7 +282,7 @@ func (m *maker) labels() {
 	}
 	for _, l := range m.want.Labels {
 		if !holds(m.is.Labels.Is, l.Name) {
-			m.settable("label "+l.Name, RightRepository, l, Line{"label", "none", l.Name})
+			m.settable("label "+l.Name, RightRepository, l, Line{"there", "no", "yes"})
 		}
 	}
 }

@@ -155,46 +155,46 @@ func TestADriftIsFoundWithItsMend(t *testing.T) {
 		mend   string
 		manual bool // for people alone
 	}{
-		{"the protection was removed", func(w *world) { w.forge.Rule = onboard.Read[*onboard.Protection](nil) }, "branch main", "who may merge is whoever may write", mine, false},
-		{"a check is no longer required", onRule(func(p *onboard.Protection) { p.Checks = nil }), "branch main", "required checks is none", mine, false},
-		{"a check of another case is another check", onRule(func(p *onboard.Protection) { p.Checks = []string{"CI / test (pull_request)"} }), "branch main", "required checks is CI / test", mine, false},
-		{"a check is required that the policy does not ask for", onRule(func(p *onboard.Protection) { p.Checks = append(p.Checks, "old") }), "branch main", ", old and should be", mine, false},
-		{"one approval is enough", onRule(func(p *onboard.Protection) { p.Approvals = 1 }), "branch main", "approvals is 1 and should be 2", mine, false},
-		{"a reviewer was dropped", onRule(func(p *onboard.Protection) { p.Approvers = []string{"carol"} }), "branch main", "approvers is carol and should be carol, dave", mine, false},
+		{"the protection was removed", func(w *world) { w.forge.Rule = onboard.Read[*onboard.Protection](nil) }, "branch main", "who may merge: whoever may write", mine, false},
+		{"a check is no longer required", onRule(func(p *onboard.Protection) { p.Checks = nil }), "branch main", "required checks: none", mine, false},
+		{"a check of another case is another check", onRule(func(p *onboard.Protection) { p.Checks = []string{"CI / test (pull_request)"} }), "branch main", "required checks: CI / test", mine, false},
+		{"a check is required that the policy does not ask for", onRule(func(p *onboard.Protection) { p.Checks = append(p.Checks, "old") }), "branch main", ", old (should be", mine, false},
+		{"one approval is enough", onRule(func(p *onboard.Protection) { p.Approvals = 1 }), "branch main", "approvals: 1 (should be 2)", mine, false},
+		{"a reviewer was dropped", onRule(func(p *onboard.Protection) { p.Approvers = []string{"carol"} }), "branch main", "approvers: carol (should be carol, dave)", mine, false},
 		{"a stranger may approve", func(w *world) {
 			w.readers = []string{"eve"}
 			p := *w.forge.Rule.Is
 			p.Approvers = []string{"carol", "dave", "eve"}
 			w.forge.Rule = onboard.Read(&p)
-		}, "branch main", "approvers is carol, dave, eve and should be carol, dave", mine, false},
-		{"whoever may write may approve", onRule(func(p *onboard.Protection) { p.Listed = false }), "branch main", "approvers is whoever may write", mine, false},
-		{"somebody else may merge", onRule(func(p *onboard.Protection) { p.Mergers = append(p.Mergers, "eve") }), "branch main", "who may merge is eve, slipway-bot", mine, false},
-		{"a team may merge", onRule(func(p *onboard.Protection) { p.MergerTeams = []string{"staff"} }), "branch main", "teams that may merge is staff", mine, false},
-		{"the branch can be pushed to", onRule(func(p *onboard.Protection) { p.Push = true }), "branch main", "push past pull requests is yes", mine, false},
-		{"administrators get past it", onRule(func(p *onboard.Protection) { p.AdminsIncluded = false }), "branch main", "administrators are held to it is no", mine, false},
-		{"the gate waits for nothing that the forge insists on", onRule(func(p *onboard.Protection) { p.UpToDate = true }), "branch main", "must be up to date is yes", mine, false},
-		{"the tags are anybody's", func(w *world) { w.forge.Tags = onboard.Read[*onboard.TagProtection](nil) }, "tags v*", "makers is anybody", mine, false},
+		}, "branch main", "approvers: carol, dave, eve (should be carol, dave)", mine, false},
+		{"whoever may write may approve", onRule(func(p *onboard.Protection) { p.Listed = false }), "branch main", "approvers: whoever may write", mine, false},
+		{"somebody else may merge", onRule(func(p *onboard.Protection) { p.Mergers = append(p.Mergers, "eve") }), "branch main", "who may merge: eve, slipway-bot", mine, false},
+		{"a team may merge", onRule(func(p *onboard.Protection) { p.MergerTeams = []string{"staff"} }), "branch main", "teams that may merge: staff", mine, false},
+		{"the branch can be pushed to", onRule(func(p *onboard.Protection) { p.Push = true }), "branch main", "push past pull requests: yes", mine, false},
+		{"administrators get past it", onRule(func(p *onboard.Protection) { p.AdminsIncluded = false }), "branch main", "administrators are held to it: no", mine, false},
+		{"the gate waits for nothing that the forge insists on", onRule(func(p *onboard.Protection) { p.UpToDate = true }), "branch main", "must be up to date: yes", mine, false},
+		{"the tags are anybody's", func(w *world) { w.forge.Tags = onboard.Read[*onboard.TagProtection](nil) }, "tags v*", "makers: anybody", mine, false},
 		{"somebody else makes tags", func(w *world) {
 			w.forge.Tags = onboard.Read(&onboard.TagProtection{Pattern: "v*", Makers: []string{"slipway-bot", "eve"}})
-		}, "tags v*", "makers is eve, slipway-bot", mine, false},
-		{"the bot was demoted", func(w *world) { w.forge.Bot = onboard.Read(onboard.AccessWrite) }, "collaborator slipway-bot", "access is write and should be admin", mine, false},
-		{"a label is gone", func(w *world) { w.forge.Labels = onboard.Read([]string{"release/major"}) }, "label hold", "label is none", mine, false},
-		{"the webhook is gone", func(w *world) { w.forge.Hooks = onboard.Read([]onboard.Hook{}) }, "webhook", "address is no webhook", mine, false},
-		{"the webhook leads to another host", onHook(func(h *onboard.Hook) { h.URL = "http://old.example/hooks/gitea" }), "webhook", "address is http://old.example/hooks/gitea", mine, false},
-		{"the webhook is off", onHook(func(h *onboard.Hook) { h.Active = false }), "webhook", "active is no", mine, false},
-		{"the webhook lacks events", onHook(func(h *onboard.Hook) { h.Missing = []string{"status"} }), "webhook", "events is without status", mine, false},
+		}, "tags v*", "makers: eve, slipway-bot", mine, false},
+		{"the bot was demoted", func(w *world) { w.forge.Bot = onboard.Read(onboard.AccessWrite) }, "collaborator slipway-bot", "access: write (should be admin)", mine, false},
+		{"a label is gone", func(w *world) { w.forge.Labels = onboard.Read([]string{"release/major"}) }, "label hold", "there: no", mine, false},
+		{"the webhook is gone", func(w *world) { w.forge.Hooks = onboard.Read([]onboard.Hook{}) }, "webhook", "address: no webhook", mine, false},
+		{"the webhook leads to another host", onHook(func(h *onboard.Hook) { h.URL = "http://old.example/hooks/gitea" }), "webhook", "address: http://old.example/hooks/gitea", mine, false},
+		{"the webhook is off", onHook(func(h *onboard.Hook) { h.Active = false }), "webhook", "active: no", mine, false},
+		{"the webhook lacks events", onHook(func(h *onboard.Hook) { h.Missing = []string{"status"} }), "webhook", "events: without status", mine, false},
 		{"the webhook is there twice", func(w *world) {
 			w.forge.Hooks.Is = append(w.forge.Hooks.Is, onboard.Hook{ID: 7, URL: w.forge.Hooks.Is[0].URL})
 		}, "webhook twice", "2 webhooks deliver", "delete the webhooks 7 in the repository's settings", true},
 		{"deliveries fail", onHook(func(h *onboard.Hook) { h.Failing = "502 Bad Gateway" }), "webhook delivery", "502 Bad Gateway", "can the forge reach https://slipway.example/hooks/gitea?", true},
-		{"images cannot be pushed", func(w *world) { w.forge.Packages = onboard.Read(false) }, "packages", "access of slipway-bot is may not write", mine, false},
+		{"images cannot be pushed", func(w *world) { w.forge.Packages = onboard.Read(false) }, "packages", "access of slipway-bot: no writing", mine, false},
 		{"the token has lost a scope", func(w *world) { w.forge.Self.Login, w.forge.Self.Unscoped = "slipway-bot", []string{"write:issue"} }, "token", "lacks the scopes write:issue",
 			"make a new token for slipway-bot with them too, and put it where slipway.yaml says", true},
 		{"the role is gone", func(w *world) {
 			s := w.sites["main/acme"]
 			s.Missing, s.Bound = onboard.Read([]string{"patch deployments app"}), ref.No
 			w.sites["main/acme"] = s
-		}, "role main/acme", "may not patch deployments app", mine, false},
+		}, "role main/acme", "without patch deployments app", mine, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -290,6 +290,60 @@ func TestWhatIsNotKnownYetIsSaidAndNotGuessed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhereThePolicyNamesNobodyTheForgesListStaysIfItIsEnough(t *testing.T) {
+	tests := []struct {
+		name    string
+		has     []string
+		teams   []string
+		want    []string
+		planned bool
+	}{
+		{"enough of those who are declared", []string{"carol", "erin"}, nil, []string{"carol", "erin"}, false},
+		{"too few", []string{"carol"}, nil, []string{"carol", "dave", "erin"}, true},
+		{"somebody who is not declared", []string{"carol", "dave", "eve"}, nil, []string{"carol", "dave", "erin"}, true},
+		{"a declared team", nil, []string{"staff"}, nil, false},
+		{"a team that is not declared", []string{"carol", "dave"}, []string{"others"}, []string{"carol", "dave", "erin"}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := facts()
+			f.Plan.Gate.Principals["erin"] = gate.Principal{Kind: gate.KindPerson}
+			f.Plan.Gate.PeopleTeams = []string{"acme/staff"}
+			want := onboard.Derive(f)
+			w := bare()
+			w.forge.Teams.Is["staff"] = onboard.Team{Name: "staff", Kind: onboard.TeamReviewers, Enough: true}
+			w.readers = []string{"carol", "dave", "erin", "eve"}
+			w.apply(want)
+			rule := *w.forge.Rule.Is
+			rule.Approvers, rule.ApproverTeams = test.has, test.teams
+			w.forge.Rule = onboard.Read(&rule)
+			if got := slices.Contains(keys(w.plan(want)), "branch main"); got != test.planned {
+				t.Errorf("planned: %v, want %v", got, test.planned)
+			}
+			w.apply(want)
+			if got := w.forge.Rule.Is.Approvers; !slices.Equal(got, test.want) {
+				t.Errorf("%q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestAWebhookIsKnownByItsPathWhereTheAddressIsNot(t *testing.T) {
+	want := onboard.Derive(facts())
+	w := drifted(t, want, func(*world) {})
+	f := facts()
+	f.External = ""
+	unsaid := onboard.Derive(f)
+	if p := w.plan(unsaid); len(p.Steps) > 0 {
+		t.Errorf("%q", keys(p))
+	}
+	w.forge.Hooks.Is[0].Active = false
+	w.apply(unsaid)
+	if h := w.forge.Hooks.Is[0]; !h.Active || h.URL != "https://slipway.example/hooks/gitea" {
+		t.Errorf("%+v", h)
 	}
 }
 

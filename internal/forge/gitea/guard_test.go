@@ -233,23 +233,23 @@ func testDrift(h *harbour, bot string) {
 		key    string
 		told   string
 	}{
-		{"the protection was removed", func() { h.do(http.MethodDelete, rule, nil) }, "branch main", "who may merge is whoever may write"},
+		{"the protection was removed", func() { h.do(http.MethodDelete, rule, nil) }, "branch main", "who may merge: whoever may write"},
 		{"a reviewer was dropped", func() {
 			h.do(http.MethodPatch, rule, map[string]any{"approvals_whitelist_username": []string{"carol"}})
-		}, "branch main", "approvers is carol and should be carol, dave"},
-		{"administrators may override", func() { h.do(http.MethodPatch, rule, map[string]any{"block_admin_merge_override": false}) }, "branch main", "administrators are held to it is no"},
-		{"a push is let through", func() { h.do(http.MethodPatch, rule, map[string]any{"enable_push": true}) }, "branch main", "push past pull requests is yes"},
-		{"one approval is enough", func() { h.do(http.MethodPatch, rule, map[string]any{"required_approvals": 1}) }, "branch main", "approvals is 1"},
-		{"the checks are off", func() { h.do(http.MethodPatch, rule, map[string]any{"enable_status_check": false}) }, "branch main", "required checks is none"},
+		}, "branch main", "approvers: carol (should be carol, dave)"},
+		{"administrators may override", func() { h.do(http.MethodPatch, rule, map[string]any{"block_admin_merge_override": false}) }, "branch main", "administrators are held to it: no"},
+		{"a push is let through", func() { h.do(http.MethodPatch, rule, map[string]any{"enable_push": true}) }, "branch main", "push past pull requests: yes"},
+		{"one approval is enough", func() { h.do(http.MethodPatch, rule, map[string]any{"required_approvals": 1}) }, "branch main", "approvals: 1"},
+		{"the checks are off", func() { h.do(http.MethodPatch, rule, map[string]any{"enable_status_check": false}) }, "branch main", "required checks: none"},
 		{"the webhook leads elsewhere", func() {
 			h.do(http.MethodPatch, hook(), map[string]any{"active": true, "config": map[string]string{"url": "http://127.0.0.1:2/hooks/gitea"}, "events": hookEvents()})
-		}, "webhook", "address is http://127.0.0.1:2/hooks/gitea"},
-		{"the webhook is off", func() { h.do(http.MethodPatch, hook(), map[string]any{"active": false, "events": hookEvents()}) }, "webhook", "active is no"},
+		}, "webhook", "address: http://127.0.0.1:2/hooks/gitea"},
+		{"the webhook is off", func() { h.do(http.MethodPatch, hook(), map[string]any{"active": false, "events": hookEvents()}) }, "webhook", "active: no"},
 		{"the webhook has lost events", func() { h.do(http.MethodPatch, hook(), map[string]any{"active": true, "events": []string{"push"}}) }, "webhook", "workflow_run"},
 		{"the webhook is for some branches", func() {
 			h.do(http.MethodPatch, hook(), map[string]any{"active": true, "events": hookEvents(), "branch_filter": "release/*"})
 		}, "webhook", "branches other than release/*"},
-		{"the bot was demoted", func() { h.do(http.MethodPut, repo+"/collaborators/slipway", map[string]string{"permission": "write"}) }, "collaborator slipway", "access is write"},
+		{"the bot was demoted", func() { h.do(http.MethodPut, repo+"/collaborators/slipway", map[string]string{"permission": "write"}) }, "collaborator slipway", "access: write"},
 		{"a label was deleted", func() {
 			var labels []struct {
 				ID   int64  `json:"id"`
@@ -263,27 +263,27 @@ func testDrift(h *harbour, bot string) {
 					h.do(http.MethodDelete, fmt.Sprintf("%s/labels/%d", repo, l.ID), nil)
 				}
 			}
-		}, "label hold", "label is none"},
+		}, "label hold", "there: no"},
 		{"a reviewer has left the team", func() {
 			h.do(http.MethodDelete, fmt.Sprintf("/teams/%d/members/dave", h.teamID("reviewers-drift")), nil)
-		}, "branch main", "approvers is carol and should be carol, dave"},
+		}, "branch main", "approvers: carol (should be carol, dave)"},
 		{"the tags are anybody's", func() {
 			var rules []tagRule
 			if err := h.Call(h.t.Context(), h.owner.Token, http.MethodGet, repo+"/tag_protections", nil, &rules); err != nil || len(rules) != 1 {
 				h.t.Fatalf("%v %v", rules, err)
 			}
 			h.do(http.MethodDelete, fmt.Sprintf("%s/tag_protections/%d", repo, rules[0].ID), nil)
-		}, "tags v*", "makers is anybody"},
+		}, "tags v*", "makers: anybody"},
 		{"the bot pushes no images any more", func() {
 			// It is in another team, or it would leave the organisation as well.
 			h.do(http.MethodPost, "/orgs/harbour/teams", map[string]any{"name": "others", "permission": "read", "units_map": map[string]string{"repo.wiki": "read"}})
 			h.do(http.MethodPut, fmt.Sprintf("/teams/%d/members/slipway", h.teamID("others")), nil)
 			h.do(http.MethodDelete, fmt.Sprintf("/teams/%d/members/slipway", h.teamID("slipway-packages")), nil)
-		}, "packages", "may not write"},
+		}, "packages", "no writing"},
 		{"the bot left the organisation, and lost what it was given", func() {
 			h.do(http.MethodDelete, fmt.Sprintf("/teams/%d/members/slipway", h.teamID("others")), nil)
 			h.do(http.MethodDelete, fmt.Sprintf("/teams/%d/members/slipway", h.teamID("slipway-packages")), nil)
-		}, "collaborator slipway", "access is read and should be admin"},
+		}, "collaborator slipway", "access: read (should be admin)"},
 	}
 	for _, test := range tests {
 		h.t.Run(test.name, func(t *testing.T) {
