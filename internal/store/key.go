@@ -10,74 +10,90 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
-// JournalKey is the key that signs merge receipts: from the seed (Ed25519's 32
-// bytes in base64) if one is given, else from the file at path, which is made on
-// the first use. A file that others may read is refused: whoever has the key can
-// write receipts.
-func JournalKey(path, seed string) (ed25519.PrivateKey, error) {
-	if seed != "" {
-		key, err := keyOf(seed)
-		if err != nil {
-			return nil, fmt.Errorf("the journal's key in the configuration: %w", err)
-		}
-		return key, nil
-	}
-	f, err := os.Open(filepath.Clean(path))
+// longestKey is more than any key file holds.
+const longestKey = 1 << 10 // bytes
+
+// LoadKey reads the journal's signing key, and makes it where there is none: a
+// file with the 32 bytes of an Ed25519 seed in base64. One that others than its
+// owner and group can read, or anybody else can write, is refused. A file
+// appears whole or not at all, and is never replaced.
+func LoadKey(path string) (ed25519.PrivateKey, error) {
+	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeKey(path); err != nil {
-			return nil, fmt.Errorf("make the journal's key: %w", err)
+		if err = makeKey(path); err == nil {
+			key, err = readKey(path) // perhaps another process was quicker
 		}
-		f, err = os.Open(filepath.Clean(path))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the journal's key: %w", err)
-	}
-	defer func() { _ = f.Close() }() // nothing was written
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("the journal's key: %w", err)
-	}
-	if private && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("the journal's key %s can be read by others (%s): chmod 600, and if somebody may have read it, remove it so that a new one is made", path, info.Mode().Perm())
-	}
-	text, err := io.ReadAll(io.LimitReader(f, 1<<10))
-	if err != nil {
-		return nil, fmt.Errorf("the journal's key: %w", err)
-	}
-	key, err := keyOf(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("the journal's key %s: %w", path, err)
+		return nil, fmt.Errorf("the journal's signing key: %w", err)
 	}
 	return key, nil
 }
 
-func keyOf(seed string) (ed25519.PrivateKey, error) {
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(seed))
-	if err != nil || len(raw) != ed25519.SeedSize {
-		return nil, errors.New("it is not 32 bytes in base64") // err would repeat some of it
+func readKey(path string) (ed25519.PrivateKey, error) {
+	f, err := os.Open(path) //nolint:gosec // the path is the operator's
+	if err != nil {
+		return nil, err
 	}
-	return ed25519.NewKeyFromSeed(raw), nil
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	const tooOpen = 0o037 // written by the group, or anything by others
+	switch {
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no file", path)
+	case runtime.GOOS != "windows" && info.Mode().Perm()&tooOpen != 0:
+		return nil, fmt.Errorf("%s can be read or written by others (%04o): make it 0600, and take another key if others may have read this one", path, info.Mode().Perm())
+	}
+	text, err := io.ReadAll(io.LimitReader(f, longestKey+1))
+	if err != nil {
+		return nil, err
+	}
+	// What it holds is in no error.
+	seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(text) > longestKey || len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("%s does not hold %d bytes in base64", path, ed25519.SeedSize)
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-// makeKey makes the file whole or not at all; of two servers that start at
-// once, the first one's stands.
-func makeKey(path string) (err error) {
+// makeKey writes a new key beside its place and links it there, which fails
+// where something is already.
+func makeKey(path string) error {
 	seed := make([]byte, ed25519.SeedSize)
-	_, _ = rand.Read(seed) // never fails
-	draft, err := os.CreateTemp(filepath.Dir(path), ".journal-key-*")
+	if _, err := rand.Read(seed); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-") // with 0600
+	if err != nil {
+		return fmt.Errorf("%w: its directory must exist and be writable, or hold the key already", err)
+	}
+	defer os.Remove(temp.Name())
+	_, err = temp.WriteString(base64.StdEncoding.EncodeToString(seed) + "\n")
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(temp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDirectory(filepath.Dir(path))
+}
+
+// syncDirectory makes a new name in a directory last; where that is not to be
+// had, the system does it by itself.
+func syncDirectory(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir) //nolint:gosec // the directory of the operator's path
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.Remove(draft.Name())) }()
-	_, err = draft.WriteString(base64.StdEncoding.EncodeToString(seed) + "\n")
-	if err = errors.Join(err, draft.Chmod(0o600), draft.Sync(), draft.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(draft.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return nil
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -81,6 +81,30 @@ func TestMigrateKeepsWhatTheFirstSchemaHeld(t *testing.T) {
 	want(t, "claims", claims, []reconcile.Claim{{Key: "change acme/app#7", Token: 5, Seq: 9, Failures: 2, Until: time.Date(2026, 3, 1, 13, 1, 0, 0, time.UTC)}})
 }
 
+// TestMigrateKeepsTheSnapshotsThatChangesRestOn: a snapshot of the first schema
+// has no age, and is not dropped while its change needs it.
+func TestMigrateKeepsTheSnapshotsThatChangesRestOn(t *testing.T) {
+	path := place(t)
+	makeAt(t, path, upTo(t, 1))
+	script(t, path, string(read(t, "testdata/schema1.sql")))
+	loose := snapshot("loose")
+	script(t, path, "INSERT INTO snapshots (hash, body) VALUES ('"+loose.Hash+"', x'00')")
+	later := func() time.Time { return time.Now().Add(2 * snapshotLife) }
+	s, err := Open(t.Context(), Options{Path: path, Now: later})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Commit(t.Context(), reconcile.Write{Snapshot: snapshot("newer")}); err != nil {
+		t.Fatal(err)
+	}
+	for hash, kept := range map[string]bool{"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a": true, loose.Hash: false} {
+		if _, found, err := s.Snapshot(t.Context(), hash); found != kept || err != nil {
+			t.Errorf("%s: found %t, %v; want %t", hash, found, err, kept)
+		}
+	}
+}
+
 func TestMigrateGoesForward(t *testing.T) {
 	all, err := migrations()
 	if err != nil {

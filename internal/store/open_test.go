@@ -156,7 +156,7 @@ func TestOpenTakesBackAWriteThatWasInterrupted(t *testing.T) {
 	// copies are what a process that died there would have left.
 	for _, q := range []string{
 		"PRAGMA cache_size = 5", "BEGIN IMMEDIATE", "UPDATE changes SET head = 'half'",
-		"WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO snapshots SELECT i, randomblob(500) FROM n",
+		"WITH RECURSIVE n (i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) INSERT INTO snapshots (hash, body) SELECT i, randomblob(500) FROM n",
 	} {
 		if _, err := db.ExecContext(t.Context(), q); err != nil {
 			t.Fatal(q, err)

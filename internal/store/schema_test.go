@@ -46,6 +46,7 @@ func TestReadsDoNotWalkThroughEverything(t *testing.T) {
 		"keys to claim":                  {func() (string, []any) { return readyKeys, []any{" change ", 1, 1} }, "SEARCH queue USING INDEX queue_by_ready"},
 		"changes of a commit":            {func() (string, []any) { return changes(reconcile.Filter{SHA: "s"}) }, "SEARCH changes USING INDEX changes_by_merge"},
 		"changes of a repository's head": {func() (string, []any) { return changes(reconcile.Filter{Repo: app, SHA: "s"}) }, "SEARCH changes USING INDEX changes_by_head"},
+		"old snapshots":                  {func() (string, []any) { return oldSnapshots, []any{1, 1} }, "SEARCH s USING INDEX snapshots_by_age (at<?); CORRELATED SCALAR SUBQUERY 1; SEARCH changes USING COVERING INDEX changes_by_judged (judged=?); CORRELATED SCALAR SUBQUERY 2; SEARCH changes USING COVERING INDEX changes_by_intended"},
 		"unfinished changes":             {func() (string, []any) { return changes(reconcile.Filter{Unfinished: true}) }, "INDEX changes_unfinished"},
 		"unfinished of a repository":     {func() (string, []any) { return changes(reconcile.Filter{Repo: app, Unfinished: true}) }, "INDEX changes_unfinished"},
 		"changes of a repository":        {func() (string, []any) { return changes(reconcile.Filter{Repo: app}) }, "SEARCH changes USING INDEX sqlite_autoindex_changes_1 (repo=?)"},

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // session is the one connection that writes, with its prepared statements.
@@ -12,6 +13,8 @@ import (
 type session struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt
+	// pruned is when old snapshots were last found to be few.
+	pruned time.Time
 }
 
 func newSession(ctx context.Context, db *sql.DB) (*session, error) {

@@ -3,8 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,7 +56,9 @@ func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
 func (p *prepared) apply(ctx context.Context, tx *session, now time.Time) error {
 	for _, step := range []func(context.Context, *session) error{
 		func(ctx context.Context, tx *session) error { return p.checkFence(ctx, tx, now) },
-		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews, p.writeSnapshot, p.writeCursor, p.writeFreeze, p.writeJournal, p.writeDue,
+		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews,
+		func(ctx context.Context, tx *session) error { return p.writeSnapshot(ctx, tx, now) },
+		p.writeCursor, p.writeFreeze, p.writeJournal, p.writeDue,
 	} {
 		if err := step(ctx, tx); err != nil {
 			return err
@@ -101,18 +101,6 @@ func (p *prepared) setTarget(t *deployer.Target) error {
 	return nil
 }
 
-// checkSnapshot keeps a body from being found under another body's hash.
-func (p *prepared) checkSnapshot() error {
-	if p.snapshot == nil {
-		return nil
-	}
-	sum := sha256.Sum256(p.snapshot.Body)
-	if got := hex.EncodeToString(sum[:]); got != p.snapshot.Hash {
-		return fmt.Errorf("keep snapshot %s: its body hashes to %s", p.snapshot.Hash, got)
-	}
-	return nil
-}
-
 // checkFence holds the write back unless the claim is the key's last one and
 // still runs.
 func (p *prepared) checkFence(ctx context.Context, tx *session, now time.Time) error {
@@ -136,13 +124,17 @@ func (p *prepared) writeChange(ctx context.Context, tx *session) error {
 		return nil
 	}
 	c, d := p.change, p.changeDoc
+	intended := ""
+	if c.Intent != nil {
+		intended = c.Intent.Snapshot
+	}
 	repo := c.ID.Repo.String()
 	kept, err := revise(ctx, tx, c.Rev-1,
-		`INSERT INTO changes (rev, base, head, merge_sha, outcome, schema, document, repo, number)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		`UPDATE changes SET rev = ?, base = ?, head = ?, merge_sha = ?, outcome = ?, schema = ?, document = ?
+		`INSERT INTO changes (rev, base, head, merge_sha, outcome, judged, intended, schema, document, repo, number)
+		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		`UPDATE changes SET rev = ?, base = ?, head = ?, merge_sha = ?, outcome = ?, judged = ?, intended = ?, schema = ?, document = ?
 		 WHERE repo = ? AND number = ? AND rev = ?`,
-		c.Rev, c.Base, string(c.Head), string(c.MergeSHA), string(c.Outcome), d.schema, d.text, repo, c.ID.Number)
+		c.Rev, c.Base, string(c.Head), string(c.MergeSHA), string(c.Outcome), c.Snapshot, intended, d.schema, d.text, repo, c.ID.Number)
 	if err != nil {
 		return fmt.Errorf("write change %s: %w", c.ID, err)
 	}
@@ -193,20 +185,6 @@ func (p *prepared) writeReviews(ctx context.Context, tx *session) error {
 		if err != nil {
 			return fmt.Errorf("keep review %d of %s: %w", id, r.Pull, err)
 		}
-	}
-	return nil
-}
-
-func (p *prepared) writeSnapshot(ctx context.Context, tx *session) error {
-	if p.snapshot == nil {
-		return nil
-	}
-	body := p.snapshot.Body
-	if body == nil {
-		body = []byte{} // nil would be NULL
-	}
-	if _, err := tx.exec(ctx, "INSERT INTO snapshots (hash, body) VALUES (?, ?) ON CONFLICT DO NOTHING", p.snapshot.Hash, body); err != nil {
-		return fmt.Errorf("keep snapshot %s: %w", p.snapshot.Hash, err)
 	}
 	return nil
 }

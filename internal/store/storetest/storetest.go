@@ -47,6 +47,7 @@ func Run(t *testing.T, place Place) {
 		"cursors":  testCursors,
 		"freezes":  testFreezes,
 		"snapshot": testSnapshots,
+		"ages":     testSnapshotAges,
 		"journal":  testJournal,
 		"fence":    testFence,
 		"write":    testWrite,
