@@ -142,6 +142,8 @@ func (e *Engine) recordChange(ctx context.Context, claim Claim, old, next change
 	now := e.Now()
 	w := Write{Fence: &claim, Change: &next, Reviews: s.reviews, Snapshot: s.snapshot,
 		Journal: append(s.heard.entries, changeEntries(old, next, action, now)...)}
+	w.Due = s.heard.again(now)
+	e.doubt(w.Due)
 	if old.MergeSHA == "" && next.MergeSHA != "" {
 		w.Due = append(w.Due, Due{BranchKey(ref.BranchID{Repo: next.ID.Repo, Name: next.Base}), now})
 	}

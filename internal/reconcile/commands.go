@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"slipway/gate"
 	"slipway/internal/authz"
@@ -61,7 +62,9 @@ func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.S
 		next, reaction, text := e.command(h, o, cmd)
 		h.change = next
 		answer.Reaction = worse(answer.Reaction, string(reaction))
-		answer.Explain = answer.Explain || (o.verb == authz.Explain && reaction == ReactionDone)
+		done := reaction == ReactionDone
+		answer.Explain = answer.Explain || (done && o.verb == authz.Explain)
+		answer.Alarm = answer.Alarm || (done && o.verb == authz.Waive)
 		if text != "" {
 			texts = append(texts, text)
 		}
@@ -91,6 +94,16 @@ func (e *Engine) command(h *heard, o given, cmd command.Command) (next change.Ch
 			" what the policy lets an emergency waive, for this reason: " + codeSpan(o.args)
 	}
 	return next, ReactionDone, text
+}
+
+// again are the keys to look at at once after some commands: to try again is to
+// ask anew, and not to believe what is remembered.
+func (h heard) again(now time.Time) []Due {
+	tries := func(o journal.Entry) bool { return o.Action == "order."+string(authz.Retry) }
+	if !slices.ContainsFunc(h.entries, tries) {
+		return nil
+	}
+	return []Due{{ChangeKey(h.change.ID), now}}
 }
 
 // tellOrders logs the commands that were recorded.

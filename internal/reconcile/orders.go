@@ -51,7 +51,11 @@ func (e *Engine) Order(ctx context.Context, id ref.PullID, actor authz.Actor, ve
 			}
 			return fault.AsPermanent(cause)
 		}
-		err = e.Store.Commit(ctx, Write{Change: &next, Journal: []journal.Entry{o.entry(c, nil)}, Due: []Due{{ChangeKey(id), e.Now()}}})
+		due := []Due{{ChangeKey(id), e.Now()}}
+		if verb == authz.Retry {
+			e.doubt(due)
+		}
+		err = e.Store.Commit(ctx, Write{Change: &next, Journal: []journal.Entry{o.entry(c, nil)}, Due: due})
 		if fault.KindOf(err) == fault.Changed && try < 10 {
 			continue
 		}

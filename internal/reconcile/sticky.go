@@ -44,7 +44,7 @@ func (e *Engine) explain(ctx context.Context, claim Claim, repo Repository, id r
 	sum := sha256.Sum256([]byte(text))
 	said := hex.EncodeToString(sum[:])
 	switch {
-	case c.Talk.Said == said, over && c.Talk.Sticky == 0, len(c.Gates) == 0, state == "ready":
+	case c.Talk.Said == said, over && c.Talk.Sticky == 0, c.Head == "", state == "ready":
 		return time.Time{} // nothing new; or it is over, and was never explained; or about to be merged
 	case !c.Talk.Mute.Over(now):
 		return c.Talk.Mute.Until
