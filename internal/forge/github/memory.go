@@ -70,7 +70,7 @@ func (m *memory) drop(place *list.Element) {
 func newAnswer(response *http.Response) *answer {
 	body, _ := io.ReadAll(response.Body) // read already
 	a := &answer{header: http.Header{}, body: body}
-	for _, name := range []string{"Content-Type", "ETag", "Link"} {
+	for _, name := range []string{"Content-Type", "ETag", "Link", "X-Oauth-Scopes"} {
 		if value := response.Header.Get(name); value != "" {
 			a.header.Set(name, value)
 		}
