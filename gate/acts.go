@@ -166,6 +166,9 @@ func (e *evaluation) candidates(fresh bool) []party {
 	if e.ApproversRead != ref.Yes {
 		return nil
 	}
+	if e.asked != nil && !fresh {
+		return *e.asked
+	}
 	done := make(map[string]bool, len(e.Approvers))
 	for _, p := range e.vetoes {
 		done[p.login] = true
@@ -185,5 +188,8 @@ func (e *evaluation) candidates(fresh bool) []party {
 		}
 	}
 	slices.SortFunc(out, func(a, b party) int { return strings.Compare(a.login, b.login) })
+	if !fresh {
+		e.asked = &out
+	}
 	return out
 }

@@ -23,7 +23,8 @@ var (
 func crowded(t *rapid.T) (gate.Snapshot, gate.Policy) {
 	s, p := ready(), policy()
 	p.Principals = persons("pia", "pat", "pim", "carol")
-	for _, who := range []string{"abe", "ada", "axl"} {
+	robots := pick(t, "robots", [][]string{{"abe", "ada", "axl"}, {"abe", "ada", "axl", "pat", "pim"}})
+	for _, who := range robots {
 		p.Principals[who] = agent(pick(t, "model", []string{"m1", "m2", "m3", ""}), pick(t, "operator", []string{"o1", "o2", "O1"}), pick(t, "pool", []string{"red", "blue"}))
 	}
 	p.Approvals = rapid.IntRange(0, 4).Draw(t, "approvals")

@@ -12,14 +12,10 @@ import (
 // answered without going through everything again.
 type board struct {
 	checks   Checks
-	statuses map[string][]Status // the latest of each source, by context
-	jobs     map[jobKey][]Job    // those of the latest attempt of each run
-	contexts []string            // that came, sorted; only filled when asked for
+	statuses map[string][]int // places of the latest of each source, by context
+	jobs     map[jobKey][]int // places of those of the latest attempt of each run
+	contexts []string         // that came, sorted; only filled when asked for
 }
-
-// source tells the reporters of one context apart: a login, or, where the
-// forge names none, the run and job that the address leads to.
-type source struct{ context, creator, url string }
 
 type jobKey struct{ workflow, name, event string }
 
@@ -57,63 +53,88 @@ func CheckRequired(rules []CheckRule, c Checks) []CheckResult {
 }
 
 func newBoard(rules []CheckRule, c Checks) *board {
-	b := &board{checks: c, statuses: make(map[string][]Status, len(rules)), jobs: make(map[jobKey][]Job, len(rules))}
+	b := &board{checks: c}
+	contexts, jobs := make(map[string]int, len(rules)), make(map[jobKey]int, len(rules))
 	for _, r := range rules {
-		b.statuses[r.Context] = nil
+		contexts[r.Context] = 0
 		if r.Workflow != "" {
-			b.jobs[r.job()] = nil
+			jobs[r.job()] = 0
 		}
 	}
-	b.fillStatuses()
-	b.fillJobs()
+	b.statuses = arrange(contexts, len(c.Statuses), func(i int) (string, bool) { return c.Statuses[i].Context, true })
+	for context, places := range b.statuses {
+		b.statuses[context] = b.latestStatuses(places)
+	}
+	b.jobs = arrange(jobs, len(c.Jobs), func(i int) (jobKey, bool) { return c.Jobs[i].key(), c.Jobs[i].Head == c.SHA })
+	for key, places := range b.jobs {
+		b.jobs[key] = b.latestJobs(places)
+	}
 	return b
 }
 
-func (b *board) fillStatuses() {
-	latest := make(map[source]int, len(b.checks.Statuses)) // places in the list
-	for i, s := range b.checks.Statuses {
-		if _, wanted := b.statuses[s.Context]; !wanted {
-			continue
-		}
-		key := source{s.Context, login(s.Creator), ""}
-		if s.Creator == "" {
-			key.url = s.URL
-		}
-		if old, found := latest[key]; !found || s.later(b.checks.Statuses[old]) {
-			latest[key] = i
+// arrange sorts the places 0 to n-1 by their keys, those that are counted and
+// whose keys are wanted. All lists share one array, each with its own part.
+func arrange[K comparable](wanted map[K]int, n int, key func(int) (K, bool)) map[K][]int {
+	for i := range n {
+		k, counts := key(i)
+		if have, found := wanted[k]; found && counts {
+			wanted[k] = have + 1
 		}
 	}
-	for key, i := range latest {
-		b.statuses[key.context] = append(b.statuses[key.context], b.checks.Statuses[i])
+	out, all := make(map[K][]int, len(wanted)), make([]int, n)
+	for k, have := range wanted {
+		out[k], all = all[:0:have], all[have:]
 	}
-	for _, list := range b.statuses {
-		slices.SortFunc(list, func(x, y Status) int {
+	for i := range n {
+		k, counts := key(i)
+		if list, found := out[k]; found && counts {
+			out[k] = append(list, i)
+		}
+	}
+	return out
+}
+
+// latestStatuses leaves the latest of each source: a creator, or, where the
+// forge names none, the run and job that the address leads to.
+func (b *board) latestStatuses(places []int) []int {
+	at := func(i int) *Status { return &b.checks.Statuses[i] }
+	if len(places) > 1 {
+		slices.SortFunc(places, func(i, j int) int {
+			x, y := at(i), at(j)
+			return cmp.Or(x.source(y), x.compare(y))
+		})
+		last := places[:0]
+		for n, i := range places {
+			if n+1 == len(places) || at(i).source(at(places[n+1])) != 0 {
+				last = append(last, i)
+			}
+		}
+		places = last
+		slices.SortFunc(places, func(i, j int) int {
+			x, y := at(i), at(j)
 			return cmp.Or(cmp.Compare(x.ID, y.ID), cmp.Compare(x.Creator, y.Creator), cmp.Compare(x.URL, y.URL))
 		})
 	}
+	return places
 }
 
-func (b *board) fillJobs() {
-	for _, j := range b.checks.Jobs {
-		if list, wanted := b.jobs[j.key()]; wanted && j.Head == b.checks.SHA {
-			b.jobs[j.key()] = append(list, j)
+// latestJobs leaves the jobs of the latest attempt of each run.
+func (b *board) latestJobs(places []int) []int {
+	at := func(i int) *Job { return &b.checks.Jobs[i] }
+	slices.SortFunc(places, func(i, j int) int {
+		x, y := at(i), at(j)
+		return cmp.Or(
+			cmp.Compare(x.RunID, y.RunID), cmp.Compare(y.Attempt, x.Attempt), // the latest attempt of each run first
+			cmp.Compare(x.State, y.State), cmp.Compare(x.URL, y.URL),
+		)
+	})
+	last := places[:0]
+	for _, i := range places {
+		if len(last) == 0 || at(last[len(last)-1]).RunID != at(i).RunID || at(last[len(last)-1]).Attempt == at(i).Attempt {
+			last = append(last, i)
 		}
 	}
-	for key, list := range b.jobs {
-		slices.SortFunc(list, func(x, y Job) int {
-			return cmp.Or(
-				cmp.Compare(x.RunID, y.RunID), cmp.Compare(y.Attempt, x.Attempt), // the latest attempt of each run first
-				cmp.Compare(x.State, y.State), cmp.Compare(x.URL, y.URL),
-			)
-		})
-		last := list[:0]
-		for _, j := range list {
-			if len(last) == 0 || last[len(last)-1].RunID != j.RunID || last[len(last)-1].Attempt == j.Attempt {
-				last = append(last, j)
-			}
-		}
-		b.jobs[key] = last
-	}
+	return last
 }
 
 func (b *board) judge(r CheckRule) CheckResult {
@@ -133,7 +154,8 @@ func (b *board) judge(r CheckRule) CheckResult {
 		}
 	}
 	reported, foreign, url := false, "", ""
-	for _, s := range b.statuses[r.Context] {
+	for _, i := range b.statuses[r.Context] {
+		s := &b.checks.Statuses[i]
 		switch {
 		case s.State != StateSuccess:
 			worse(r.notGreen(s.State, by(s), s.URL))
@@ -144,7 +166,8 @@ func (b *board) judge(r CheckRule) CheckResult {
 		}
 	}
 	ran := r.Workflow == ""
-	for _, j := range b.jobs[r.job()] {
+	for _, i := range b.jobs[r.job()] {
+		j := &b.checks.Jobs[i]
 		if j.State == StateSuccess {
 			ran, url = true, j.URL
 			continue
@@ -171,8 +194,8 @@ func (b *board) judge(r CheckRule) CheckResult {
 func (b *board) withoutRun(r CheckRule) string {
 	said := fmt.Sprintf("no run of job %s of %s for %s reported it", r.Job, r.Workflow, r.Event)
 	var have []string
-	for _, j := range b.checks.Jobs {
-		if j.Head == b.checks.SHA {
+	for i := range b.checks.Jobs {
+		if j := &b.checks.Jobs[i]; j.Head == b.checks.SHA {
 			have = append(have, j.key().String())
 		}
 	}
@@ -213,7 +236,7 @@ func (r CheckRule) fault() string {
 
 // from says whether a status comes from where the rule says. A CI job's token
 // leaves no creator; whether a job really ran is seen from the jobs.
-func (r CheckRule) from(s Status) bool { return login(s.Creator) == login(r.Creator) }
+func (r CheckRule) from(s *Status) bool { return login(s.Creator) == login(r.Creator) }
 
 func (r CheckRule) job() jobKey { return jobKey{r.Workflow, r.Job, r.Event} }
 
@@ -246,13 +269,21 @@ func (r CheckRule) foreign(why string) finding {
 	}
 }
 
-// later says whether s replaces old, of the same source. One id twice cannot
-// be; were it so, the worse one stands.
-func (s Status) later(old Status) bool {
-	return cmp.Or(cmp.Compare(s.ID, old.ID), cmp.Compare(s.State.rank(), old.State.rank())) > 0
+// source orders statuses by who reported them; 0 is the same source.
+func (s *Status) source(o *Status) int {
+	if by := cmp.Compare(login(s.Creator), login(o.Creator)); by != 0 || s.Creator != "" {
+		return by
+	}
+	return cmp.Compare(s.URL, o.URL)
 }
 
-func (j Job) key() jobKey { return jobKey{j.Workflow, j.Name, j.Event} }
+// compare puts what replaces another, of the same source, behind it. One id
+// twice cannot be; were it so, the worse one stands.
+func (s *Status) compare(o *Status) int {
+	return cmp.Or(cmp.Compare(s.ID, o.ID), cmp.Compare(s.State.rank(), o.State.rank()))
+}
+
+func (j *Job) key() jobKey { return jobKey{j.Workflow, j.Name, j.Event} }
 
 func (k jobKey) String() string {
 	return fmt.Sprintf("job %s of %s for %s", k.name, k.workflow, k.event)
@@ -284,7 +315,7 @@ func unreadResult(r CheckRule, what string) CheckResult {
 	return CheckResult{Context: r.Context, State: StateUnknown, Reason: &reason}
 }
 
-func by(s Status) string {
+func by(s *Status) string {
 	if s.Creator == "" {
 		return ""
 	}

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	coverNeeds  = 64     // different sets of people who are wanted; more are asked apart
-	coverSteps  = 20_000 // looked at before the search takes what it has
-	coverSupply = 1_000  // how many people stand behind a role
+	coverNeeds  = 64    // different sets of people who are wanted; more are asked apart
+	coverSteps  = 4_000 // looked at before the search takes what it has
+	coverSupply = 1_000 // how many people stand behind a role
 )
 
 // cover looks for the fewest people whose approvals meet all needs together.
@@ -264,7 +264,11 @@ func (c *cover) search(depth int, left []int, from int) bool {
 		case need < 0 && !k.person() && i < from:
 			continue
 		}
-		if c.choose(k, depth, left, i) {
+		next := 0
+		if need < 0 {
+			next = i
+		}
+		if c.choose(k, depth, left, next) {
 			return true
 		}
 		if need < 0 && k.person() {
@@ -299,6 +303,7 @@ func (c *cover) choose(k *class, depth int, left []int, from int) bool {
 func (c *cover) greedy(left []int) {
 	for {
 		best, gain := -1, 0
+		short := c.want > strength(c.taken(), c.once)
 		for i := range c.classes {
 			k := &c.classes[i]
 			if k.used == k.supply {
@@ -310,7 +315,7 @@ func (c *cover) greedy(left []int) {
 					g += 2
 				}
 			}
-			if c.want > strength(c.taken(), c.once) {
+			if short {
 				g++
 			}
 			if g > gain {

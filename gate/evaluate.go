@@ -47,6 +47,7 @@ type evaluation struct {
 	valid   []approval      // that pass every rule about a single approval
 	reviews []Review        // the decisive ones, by login
 	vetoes  []party         // whose change requests stand
+	asked   *[]party        // the candidates, once somebody asked for them
 	waives  map[string]bool // what an emergency waives
 	// undeclared have approved, and are neither person nor agent.
 	undeclared []string

@@ -74,18 +74,14 @@ func (e *evaluation) ownerless(o *Ownership) string {
 }
 
 func (o *Ownership) key() string {
-	var b strings.Builder
-	b.WriteString("owners:")
-	b.WriteString(o.Pattern)
-	for _, owner := range o.Owners {
-		b.WriteString(" @")
-		b.WriteString(owner)
+	key := "owners:" + o.Pattern
+	if len(o.Owners) > 0 {
+		key += " @" + strings.Join(o.Owners, " @")
 	}
-	for _, mail := range o.Unmapped {
-		b.WriteByte(' ')
-		b.WriteString(mail)
+	if len(o.Unmapped) > 0 {
+		key += " " + strings.Join(o.Unmapped, " ")
 	}
-	return b.String()
+	return key
 }
 
 func (o *Ownership) first() string {

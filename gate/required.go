@@ -39,8 +39,12 @@ func (e *evaluation) judgeChecks() {
 func (e *evaluation) judgeCheck(w *want, r CheckRule, result CheckResult) {
 	if !r.Optional {
 		e.verdict.Checks = append(e.verdict.Checks, result)
-		w.known(e, e.Checks.StatusesRead, statusesOf(e.Checks))
-		w.known(e, e.Checks.JobsRead, jobsOf(e.Checks))
+		if e.Checks.StatusesRead == ref.Unknown {
+			w.unknown(e, statusesOf(e.Checks))
+		}
+		if e.Checks.JobsRead == ref.Unknown {
+			w.unknown(e, jobsOf(e.Checks))
+		}
 	}
 	if result.Reason == nil {
 		w.Says = "green"

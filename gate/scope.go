@@ -98,27 +98,32 @@ func (c *scope) look(glob string) touch {
 	if !c.read {
 		return touch{fact: ref.Unknown}
 	}
-	prefix := glob
-	if i := strings.IndexAny(glob, globMeta); i >= 0 {
+	prefix, suffix := glob, glob
+	if i := strings.IndexAny(glob, `*?[{\`); i >= 0 {
 		prefix = glob[:i]
+	}
+	if i := strings.LastIndexAny(glob, `*?]}\`); i >= 0 {
+		suffix = glob[i+1:]
 	}
 	within := literal(glob)
 	first, _, limited := strings.Cut(prefix, "/")
-	prefix = strings.TrimSuffix(prefix, "/") // "a/**" matches "a" as well
+	// "a/**" matches "a" as well, and "**/b" matches "b".
+	prefix, suffix = strings.TrimSuffix(prefix, "/"), strings.TrimPrefix(suffix, "/")
 	for _, f := range c.folders {
 		if limited && f.first != first {
 			continue
 		}
 		for _, p := range f.paths {
-			if strings.HasPrefix(p, prefix) && strings.Contains(p, within) && doublestar.MatchUnvalidated(glob, p) {
+			if !strings.HasPrefix(p, prefix) || !strings.HasSuffix(p, suffix) || !strings.Contains(p, within) {
+				continue
+			}
+			if doublestar.MatchUnvalidated(glob, p) {
 				return touch{ref.Yes, p}
 			}
 		}
 	}
 	return touch{fact: ref.No}
 }
-
-const globMeta = `*?[{\`
 
 // literal is the longest part of a glob that every path that matches contains;
 // "" for globs with alternatives or classes.

@@ -36,10 +36,11 @@ type Verdict struct {
 	Recheck time.Time
 	// Requirements are all that the policy asks of this pull request, met or
 	// not, in a fixed order: those of the forge, the policy, checks, approvals,
-	// demands, owners, conditions, freezes.
+	// demands, owners, conditions, freezes, the request to merge, an emergency.
 	Requirements []Requirement
 	// Acts are the smallest set that would make it merge, as far as anybody can
-	// act; there are none for Merge.
+	// act; there are none for Merge. Whoever of those named acts, it does: but
+	// what needs a push needs all approvals again, on the new head.
 	Acts []Act
 	// Waived says that an emergency waived something that was not met.
 	Waived bool
@@ -62,7 +63,9 @@ const (
 type Requirement struct {
 	// Key is stable while the policy is: "check:ci / test (pull_request)",
 	// "approvals", "demand:security", "owners:/docs/ @acme/writers",
-	// "freeze:weekend", "condition:small", "hold", "draft", "base", …
+	// "freeze:weekend", "condition:small", "open", "draft", "conflict", "base",
+	// "linear", "hold", "policy", "identities", "veto", "person", "frozen",
+	// "request", "emergency".
 	Key string `json:"key"`
 	// Title is what is asked for, in a few words.
 	Title string `json:"title"`
