@@ -3,6 +3,7 @@ package gitea
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -116,6 +117,46 @@ func (w *world) testLook(t *testing.T) {
 			t.Errorf("the pusher of %s: got %q", s.Pull.Head, s.Pusher)
 		}
 	})
+}
+
+// testFiles is about what a pull request touches.
+func (w *world) testFiles(t *testing.T) {
+	r := w.repository(t, "files", openToPush)
+	r.commit(w.alice, "main", file{path: ".github/workflows/ci.yml", content: "on: push\njobs: {}\n", message: "ci: ci"})
+	r.commit(w.alice, "main", file{path: "old.txt", content: "one\ntwo\n", message: "feat: old"})
+	changes := []map[string]string{
+		{"operation": "rename", "path": "docs/ci.yml", "from_path": ".github/workflows/ci.yml"},
+		{"operation": "delete", "path": "old.txt", "sha": r.blob("old.txt")},
+	}
+	for i := range pageSize + 10 {
+		changes = append(changes, map[string]string{"operation": "create", "path": fmt.Sprintf("many/%02d.txt", i), "content": "eA=="})
+	}
+	r.do(w.alice, http.MethodPost, "/contents", map[string]any{"new_branch": "feat1", "message": "feat: many", "files": changes}, nil)
+	id := r.open(w.alice, "feat1", "feat: many")
+	s := r.look(id, reconcile.Want{Fresh: true}).Snapshot
+	if s.FilesRead != ref.Yes || len(s.Files) != len(changes) {
+		t.Fatalf("read %s, %d files of %d", s.FilesRead, len(s.Files), len(changes))
+	}
+	for _, want := range []gate.File{
+		{Path: "docs/ci.yml", Previous: ".github/workflows/ci.yml"}, {Path: "old.txt", Deleted: 2}, {Path: "many/59.txt", Added: 1},
+	} {
+		if !slices.Contains(s.Files, want) {
+			t.Errorf("%+v is not among %+v", want, s.Files)
+		}
+	}
+	if s.WorkflowsChanged != ref.Yes {
+		t.Errorf("a workflow moved away: got %s", s.WorkflowsChanged)
+	}
+}
+
+// blob is the id of a file's content on main.
+func (r *repository) blob(path string) string {
+	r.t.Helper()
+	var got struct {
+		SHA string `json:"sha"`
+	}
+	r.do(r.Admin(), http.MethodGet, "/contents/"+path, nil, &got)
+	return got.SHA
 }
 
 // tick waits for the second after t to be over.

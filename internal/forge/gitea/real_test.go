@@ -61,6 +61,8 @@ func TestRealGitea(t *testing.T) {
 		"Remembered": w.testRemembered,
 		"Acts":       w.testActs,
 		"Teams":      w.testTeams,
+		"Talk":       w.testTalk,
+		"Files":      w.testFiles,
 		"MayWrite":   w.testRememberedRights,
 		"Fork":       w.testFork,
 		"Checks":     w.testChecks,

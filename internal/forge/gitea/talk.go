@@ -25,24 +25,21 @@ func (c *Client) Comment(ctx context.Context, id ref.PullID, text string) (int64
 	return made.ID, nil
 }
 
-// EditComment replaces the text of a comment of Slipway's own.
+// EditComment replaces the text of a comment of Slipway's own. Gitea would let
+// it replace anybody's.
 func (c *Client) EditComment(ctx context.Context, id ref.PullID, comment int64, text string) error {
 	client, err := c.sdk(ctx)
 	if err != nil {
 		return err
 	}
 	_, response, err := client.EditIssueComment(id.Repo.Owner, id.Repo.Name, comment, sdk.EditIssueCommentOption{Body: text})
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("edit comment %d on %s: %w", comment, id, ofComment(refused(response, err)))
 	}
-	err = refused(response, err)
-	if status(err) == http.StatusNotFound {
-		return fault.AsChanged(fmt.Errorf("edit comment %d on %s: %w", comment, id, err))
-	}
-	return fmt.Errorf("edit comment %d on %s: %w", comment, id, sorted(err))
+	return nil
 }
 
-// React answers a comment.
+// React answers a comment. One that is gone is fault.Changed.
 func (c *Client) React(ctx context.Context, id ref.PullID, comment int64, r reconcile.Reaction) error {
 	client, err := c.sdk(ctx)
 	if err != nil {
@@ -50,7 +47,15 @@ func (c *Client) React(ctx context.Context, id ref.PullID, comment int64, r reco
 	}
 	_, response, err := client.PostIssueCommentReaction(id.Repo.Owner, id.Repo.Name, comment, string(r))
 	if err != nil {
-		return fmt.Errorf("react to comment %d on %s: %w", comment, id, sorted(refused(response, err)))
+		return fmt.Errorf("react to comment %d on %s: %w", comment, id, ofComment(refused(response, err)))
 	}
 	return nil
+}
+
+// ofComment sorts a refusal of a call about one comment, which may be gone.
+func ofComment(err error) error {
+	if status(err) == http.StatusNotFound {
+		return fault.AsChanged(err)
+	}
+	return sorted(err)
 }
