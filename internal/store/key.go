@@ -17,11 +17,19 @@ import (
 // longestKey is more than any key file holds.
 const longestKey = 1 << 10 // bytes
 
-// LoadKey reads the journal's signing key, and makes it where there is none: a
-// file with the 32 bytes of an Ed25519 seed in base64. One that others than its
-// owner and group can read, or anybody else can write, is refused. A file
+// JournalKey is the key that signs merge receipts: from the seed (Ed25519's 32
+// bytes in base64) if one is given, else from the file at path, which is made on
+// first use. A file that others than its owner and group can read, or anybody
+// else can write, is refused: whoever has the key can write receipts. The file
 // appears whole or not at all, and is never replaced.
-func LoadKey(path string) (ed25519.PrivateKey, error) {
+func JournalKey(path, seed string) (ed25519.PrivateKey, error) {
+	if seed != "" {
+		key, err := keyOf(seed)
+		if err != nil {
+			return nil, fmt.Errorf("the journal's key in the configuration: %w", err)
+		}
+		return key, nil
+	}
 	key, err := readKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = makeKey(path); err == nil {
@@ -29,7 +37,7 @@ func LoadKey(path string) (ed25519.PrivateKey, error) {
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the journal's signing key: %w", err)
+		return nil, fmt.Errorf("the journal's key: %w", err)
 	}
 	return key, nil
 }
@@ -48,17 +56,25 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	switch {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no file", path)
-	case runtime.GOOS != "windows" && info.Mode().Perm()&tooOpen != 0:
+	case private && info.Mode().Perm()&tooOpen != 0:
 		return nil, fmt.Errorf("%s can be read or written by others (%04o): make it 0600, and take another key if others may have read this one", path, info.Mode().Perm())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, longestKey+1))
 	if err != nil {
 		return nil, err
 	}
-	// What it holds is in no error.
-	seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	key, err := keyOf(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
+
+// keyOf reads a seed. What it holds is in no error.
+func keyOf(text string) (ed25519.PrivateKey, error) {
+	seed, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(text) > longestKey || len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("%s does not hold %d bytes in base64", path, ed25519.SeedSize)
+		return nil, fmt.Errorf("it does not hold %d bytes in base64", ed25519.SeedSize)
 	}
 	return ed25519.NewKeyFromSeed(seed), nil
 }
@@ -88,7 +104,7 @@ func makeKey(path string) error {
 // syncDirectory makes a new name in a directory last; where that is not to be
 // had, the system does it by itself.
 func syncDirectory(dir string) error {
-	if runtime.GOOS == "windows" {
+	if runtime.GOOS == "windows" { // which opens no directory
 		return nil
 	}
 	d, err := os.Open(dir) //nolint:gosec // the directory of the operator's path
