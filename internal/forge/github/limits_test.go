@@ -118,7 +118,7 @@ func TestRateLimits(t *testing.T) {
 				if _, err := c.Branch(context.Background(), main()); err == nil || calls != test.calls {
 					t.Errorf("%d calls during the limit: %v", calls, err)
 				}
-				time.Sleep(time.Until(when))
+				<-time.After(time.Until(when))
 				if _, err := c.Branch(context.Background(), main()); err != nil {
 					t.Errorf("after the limit: %v", err)
 				}
@@ -179,7 +179,7 @@ func TestPausesThatNobodyNamedGrow(t *testing.T) {
 			if !ok || when.Sub(begun) != want {
 				t.Fatalf("says %s, want %s: %v", when.Sub(begun), want, err)
 			}
-			time.Sleep(want)
+			<-time.After(want)
 		}
 	})
 }
