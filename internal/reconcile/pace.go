@@ -190,8 +190,12 @@ func (e *Engine) glance(ctx context.Context, claim Claim, repo Repository, c cha
 	if err != nil || !found || s.Pull.Head != c.Head {
 		return time.Time{}, false, err
 	}
+	plan, err := e.plan(ctx, repo, s.Pull.Base, s.Pull.BaseHead)
+	if err != nil {
+		return time.Time{}, false, err
+	}
 	checks, err := repo.Forge.Checks(ctx, repo.ID, c.Head)
-	if err != nil || !sameChecks(checks, s.Checks) {
+	if err != nil || !sameChecks(plan.Gate.Checks, checks, s.Checks) {
 		return time.Time{}, false, err
 	}
 	return e.nextLook(c, gate.Verdict{}, now), true, nil
@@ -205,36 +209,18 @@ func (e *Engine) timely(c change.Change, now time.Time) bool {
 	return len(c.Talk.Answers) > 0 || (c.Refusal != nil && now.After(c.Refusal.Until)) || e.rechecking(ChangeKey(c.ID))
 }
 
-// sameChecks compares what was reported on a commit, Slipway's own status
-// aside, in whatever order.
-func sameChecks(now, then gate.Checks) bool {
+// sameChecks says whether the required checks stand as they stood. Jobs that no
+// rule names are left aside: not every read brings them.
+func sameChecks(rules []gate.CheckRule, now, then gate.Checks) bool {
+	named := func(c gate.Checks) gate.Checks {
+		c.Jobs = slices.DeleteFunc(slices.Clone(c.Jobs), func(j gate.Job) bool {
+			return !slices.ContainsFunc(rules, func(r gate.CheckRule) bool { return r.Workflow != "" && r.Workflow == j.Workflow })
+		})
+		c.Statuses = slices.DeleteFunc(slices.Clone(c.Statuses), func(s gate.Status) bool { return s.Context == gate.StatusContext })
+		return c
+	}
 	return now.SHA == then.SHA && now.StatusesRead == then.StatusesRead && now.JobsRead == then.JobsRead &&
-		reflect.DeepEqual(statusesByID(now), statusesByID(then)) && reflect.DeepEqual(jobsByRun(now), jobsByRun(then))
-}
-
-func statusesByID(c gate.Checks) map[int64]gate.Status {
-	out := map[int64]gate.Status{}
-	for _, s := range c.Statuses {
-		if s.Context != gate.StatusContext {
-			s.At = s.At.UTC().Round(0)
-			out[s.ID] = s
-		}
-	}
-	return out
-}
-
-type jobKey struct {
-	run, attempt int64
-	name         string
-}
-
-func jobsByRun(c gate.Checks) map[jobKey]gate.Job {
-	out := map[jobKey]gate.Job{}
-	for _, j := range c.Jobs {
-		j.At = j.At.UTC().Round(0)
-		out[jobKey{j.RunID, j.Attempt, j.Name}] = j
-	}
-	return out
+		reflect.DeepEqual(gate.CheckRequired(rules, named(now)), gate.CheckRequired(rules, named(then)))
 }
 
 // nextLook is when a change is looked at without a hint: soon while something

@@ -7,6 +7,8 @@ import (
 
 	"pgregory.net/rapid"
 
+	"slipway/gate"
+	"slipway/internal/change"
 	"slipway/internal/ref"
 )
 
@@ -131,5 +133,79 @@ func TestDuesAreSpread(t *testing.T) {
 		if !d.At.Equal(want) {
 			t.Errorf("%d is due %s after the start", i, d.At.Sub(now))
 		}
+	}
+}
+
+func TestWhenAVerdictIsLookedAtAgain(t *testing.T) {
+	e, now, key := New(Config{}), time.Now(), ChangeKey(ref.PullID{Number: 1})
+	opens := gate.Verdict{Recheck: now.Add(62 * time.Hour), Reasons: []gate.Reason{{Code: gate.CodeFreeze}}}
+	if at := e.recheck(key, opens, now); at.Sub(opens.Recheck) != time.Millisecond {
+		t.Errorf("a window that ends in 62 hours is looked at in %s", at.Sub(now))
+	}
+	computing := gate.Verdict{Recheck: now.Add(2 * time.Second), Reasons: []gate.Reason{{Code: gate.CodeUnknown}}}
+	var last time.Duration
+	for i := range 10 {
+		pause := e.recheck(key, computing, now).Sub(now)
+		if pause < last || pause > 8*time.Second || (i == 0 && pause != firstRecheck) {
+			t.Errorf("look %d after %s, before it %s", i, pause, last)
+		}
+		last = pause
+	}
+	if !e.rechecking(key) {
+		t.Error("it is not known to be polled")
+	}
+	if at := e.recheck(key, gate.Verdict{}, now); !at.IsZero() || e.rechecking(key) {
+		t.Errorf("nothing asks for a look, and there is one at %s", at)
+	}
+}
+
+func TestWhatASilentChangeCosts(t *testing.T) {
+	e := New(Config{Active: time.Second, Idle: time.Minute, Full: time.Hour})
+	waits := func(codes ...gate.Code) change.Change {
+		c := change.New(ref.PullID{Number: 1})
+		for _, code := range codes {
+			c.Verdict = append(c.Verdict, change.Reason{Code: code})
+		}
+		return c
+	}
+	merged := waits()
+	merged.MergeSHA = "m"
+	cases := map[string]struct {
+		c    change.Change
+		want time.Duration
+	}{
+		"what was merged moves by itself":            {merged, time.Second},
+		"an unknown fact may be known soon":          {waits(gate.CodeApprovals, gate.CodeUnknown), time.Second},
+		"a pending check alone is asked about":       {waits(gate.CodeCheckPending), time.Second},
+		"a red check is somebody's to mend":          {waits(gate.CodeCheckFailed), time.Minute},
+		"what waits for people is left to the list":  {waits(gate.CodeApprovals, gate.CodeHold), time.Hour},
+		"so is what waits for people and for checks": {waits(gate.CodeApprovals, gate.CodeCheckPending), time.Hour},
+		"what was never judged is looked at soon":    {waits(), time.Second},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := e.interval(tc.c); got != tc.want {
+				t.Errorf("%s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestOnlyTheRequiredChecksMakeADifference(t *testing.T) {
+	rules := []gate.CheckRule{{Context: "ci", Creator: "ci-bot"}, {Context: "w", Workflow: "w.yml", Job: "test"}}
+	at := func(state gate.State, extra ...gate.Job) gate.Checks {
+		return gate.Checks{SHA: "s", StatusesRead: ref.Yes, JobsRead: ref.Yes, Jobs: extra,
+			Statuses: []gate.Status{{ID: 1, Context: "ci", State: state, Creator: "ci-bot"}, {ID: 2, Context: gate.StatusContext, State: state}}}
+	}
+	if !sameChecks(rules, at(gate.StatePending, gate.Job{Workflow: "other.yml", Name: "x"}), at(gate.StatePending)) {
+		t.Error("a job that no rule names made a difference")
+	}
+	if sameChecks(rules, at(gate.StateSuccess), at(gate.StatePending)) {
+		t.Error("green is as pending")
+	}
+	unread := at(gate.StatePending)
+	unread.JobsRead = ref.Unknown
+	if sameChecks(rules, unread, at(gate.StatePending)) {
+		t.Error("unread is as read")
 	}
 }
