@@ -67,9 +67,14 @@ func (c completer) fill(schema *openapi3.Schema, value any, level int) any {
 			}
 		}
 		for name, inner := range v {
-			if s := property(schema, name); s != nil {
-				v[name] = c.fill(s, inner, level+1)
+			s := property(schema, name)
+			if s == nil {
+				continue
 			}
+			if c.all && scalar(inner) && s.VisitJSON(inner) != nil {
+				inner = c.neutral(name, s, level+1) // another part allowed what this one does not
+			}
+			v[name] = c.fill(s, inner, level+1)
 		}
 	case []any:
 		if schema.Items != nil {
@@ -125,13 +130,16 @@ func (c completer) neutral(name string, s *openapi3.Schema, level int) any {
 	case s.Type.Is("integer"), s.Type.Is("number"):
 		return json.Number("1")
 	case s.Type.Is("string"):
-		return neutralText(s)
+		return neutralText(name, s)
 	default:
 		return nil
 	}
 }
 
-func neutralText(s *openapi3.Schema) string {
+func neutralText(name string, s *openapi3.Schema) string {
+	if s.Format == "" && (name == "date" || strings.HasSuffix(name, "_at")) {
+		return "2020-01-01T00:00:00Z"
+	}
 	switch s.Format {
 	case "date-time":
 		return "2020-01-01T00:00:00Z"
@@ -160,6 +168,16 @@ func property(s *openapi3.Schema, name string) *openapi3.Schema {
 		}
 	}
 	return nil
+}
+
+// scalar says whether a value holds no others.
+func scalar(value any) bool {
+	switch value.(type) {
+	case map[string]any, []any:
+		return false
+	default:
+		return true
+	}
 }
 
 func clone(value any) any {
