@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,8 @@ type Draft struct {
 	// Hook is where the forge delivers the project's events; "" is where the
 	// stage's Slipway listens.
 	Hook string
+	// Check is the context that the branch's protection requires; "" is Check.
+	Check string
 	// Edit changes the files of the first commit; nil leaves them.
 	Edit func(name, content string) string
 }
@@ -135,7 +138,18 @@ func (p *Project) rights(ctx context.Context) error {
 		p.Protect(ctx),
 		s.Forge.ProtectTags(ctx, Org, p.Name, "v*", s.Bot.Login),
 		p.hook(ctx),
+		p.labels(ctx),
 	)
+}
+
+// labels are those that the policy speaks of, for people to set.
+func (p *Project) labels(ctx context.Context) error {
+	var failed error
+	for _, name := range []string{"hold", "release/major", "release/minor", "release/patch"} {
+		failed = errors.Join(failed, p.stage.Forge.Call(ctx, p.stage.Forge.Admin().Token, http.MethodPost, "/repos/"+p.ID().String()+"/labels",
+			map[string]string{"name": name, "color": "#b60205"}, nil))
+	}
+	return failed
 }
 
 // Protect protects the branch, as it is from the beginning.
@@ -148,7 +162,7 @@ func (p *Project) Protect(ctx context.Context) error {
 	return s.Forge.ProtectBranch(ctx, Org, p.Name, gitea.BranchRule{
 		Name:                 "main",
 		EnableMergeWhitelist: true, MergeWhitelist: []string{s.Bot.Login},
-		EnableStatusCheck: true, StatusContexts: []string{Check},
+		EnableStatusCheck: true, StatusContexts: []string{cmp.Or(p.draft.Check, Check)},
 		RequiredApprovals: 2, EnableApprovalsWhitelist: true, ApprovalsWhitelist: reviewers,
 		DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnRejectedReviews: true, BlockAdminMergeOverride: true,
 	})

@@ -108,7 +108,7 @@ func (g Guard) protect(ctx context.Context, repo ref.RepoID, p onboard.Protectio
 	} {
 		left := slices.DeleteFunc(slices.Clone(l.wanted), func(n string) bool { return contains(l.kept, n) })
 		if len(left) > 0 {
-			return fmt.Errorf("Gitea left %s off the list of %s: they have no right to %s that is on record", strings.Join(left, ", "), l.list, repo)
+			return fmt.Errorf("the forge left %s off the list of %s: they have no right to %s that is on record", strings.Join(left, ", "), l.list, repo)
 		}
 	}
 	return nil
