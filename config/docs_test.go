@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -135,6 +136,33 @@ func TestEveryExampleIsFaultless(t *testing.T) {
 	}
 	if read["policy"] < 2 || read["server"] < 1 || read["cases"] < 1 || read["part"] < 1 {
 		t.Errorf("too few examples were found: %v", read)
+	}
+}
+
+// TestTheDocumentedCasesPass judges the cases of the document by the policy that
+// it shows before them.
+func TestTheDocumentedCasesPass(t *testing.T) {
+	var policy, cases string
+	for _, e := range examples(t) {
+		switch {
+		case strings.HasPrefix(e.text, "# .slipway.yaml"):
+			policy = e.text
+		case strings.Contains(e.text, "\ncases:"):
+			cases = e.text
+		}
+	}
+	results := judged(t, policy, cases)
+	_, whole := example(t, "policy.md")
+	for _, r := range results {
+		if len(r.Wrong) > 0 {
+			t.Errorf("%s: %v", r.Name, r.Wrong)
+		}
+		if line := fmt.Sprintf("ok    %-5s  %s\n", r.Verdict.Outcome, r.Name); !strings.Contains(whole, line) {
+			t.Errorf("the document does not print %q", line)
+		}
+	}
+	if len(results) != 5 {
+		t.Errorf("%d cases", len(results))
 	}
 }
 

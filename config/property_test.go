@@ -1,9 +1,11 @@
 package config_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -11,14 +13,18 @@ import (
 	"slipway/gate"
 )
 
-// merges says whether a pull request merges on which everything that a policy
-// may ask for is there.
-func merges(t interface{ Fatalf(string, ...any) }, p gate.Policy) bool {
+// fine is the verdict on a pull request on which everything that a policy may
+// ask for is there.
+func fine(t interface{ Fatalf(string, ...any) }, p gate.Policy) gate.Verdict {
 	cases, faults := config.ParseCases(config.CasesFile, []byte("version: 1\ncases:\n  - {name: fine, want: merge}\n"))
 	if len(faults) > 0 {
 		t.Fatalf("the case has faults: %v", faults)
 	}
-	return cases.Judge(p)[0].Verdict.Outcome == gate.Merge
+	return cases.Judge(p)[0].Verdict
+}
+
+func merges(t interface{ Fatalf(string, ...any) }, p gate.Policy) bool {
+	return fine(t, p).Outcome == gate.Merge
 }
 
 // damaged is a good policy file after some edits that nobody meant.
@@ -84,13 +90,59 @@ func TestAFaultyPolicyNeverMerges(t *testing.T) {
 	}
 }
 
-func FuzzParsePolicy(f *testing.F) {
+// FuzzPolicy gives the reader anything. It must end, a file with faults must
+// merge nothing, and one without must mean the same whenever it is read and
+// judged.
+func FuzzPolicy(f *testing.F) {
 	f.Add([]byte(minimal))
+	f.Add([]byte(strictPolicy))
 	f.Add([]byte("a: &a [*a]\n"))
+	f.Add(withGate("  freeze: [{name: a, cron: \"*/7 2 29 2 *\", for: 25h, time_zone: America/St_Johns}]\n"))
+	f.Add(withGate("  conditions: [{name: a, expr: 'files.all(f, paths.exists(p, p == f.path))'}]\n"))
+	f.Add(withMerge("  title: '{{range .Labels}}{{.}}{{else}}{{first 3 .Title}}{{end}}'\n  message: x\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		plan, faults := config.ParsePolicy(config.PolicyFile, data)
-		if merges(t, plan.Gate) != (len(faults) == 0) {
-			t.Fatalf("faults %q, and yet it merges: %v", faults, merges(t, plan.Gate))
+		again, more := config.ParsePolicy(config.PolicyFile, data)
+		if !slices.Equal(faults, more) || plan.Gate.Hash != again.Gate.Hash {
+			t.Fatalf("read twice it differs: %q and %q", faults, more)
+		}
+		first := fine(t, plan.Gate)
+		if len(faults) > 0 {
+			if first.Outcome == gate.Merge {
+				t.Fatalf("it merges with the faults %q", faults)
+			}
+			return
+		}
+		if second := fine(t, again.Gate); !reflect.DeepEqual(first, second) {
+			t.Fatalf("judged twice it differs: %+v and %+v", first, second)
+		}
+		if len(plan.Gate.Checks) == 0 || len(plan.PostMerge) == 0 || plan.Gate.Approvals < gate.MinApprovals {
+			t.Fatalf("no fault, and it asks for too little: %+v", plan.Gate)
+		}
+		if plan.Merge.Compose != nil {
+			title, body, err := plan.Merge.Compose(landed())
+			if err == nil && (title == "" || strings.Contains(title, "\n") || utf8.RuneCountInString(title) > 200 || len(body) > 64<<10) {
+				t.Fatalf("it composes %q and %d bytes", title, len(body))
+			}
+		}
+	})
+}
+
+// FuzzCases gives the reader of cases anything: what it takes can be judged.
+func FuzzCases(f *testing.F) {
+	f.Add([]byte(strictCases))
+	f.Add([]byte("version: 1\ncases: [{name: a, want: merge, lines: 0, commits: 9, authors: [a, b], unmapped: [x]}]\n"))
+	plan, faults := config.ParsePolicy(config.PolicyFile, []byte(strictPolicy))
+	if len(faults) > 0 {
+		f.Fatal(faults)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cases, faults := config.ParseCases(config.CasesFile, data)
+		if len(faults) > 0 {
+			return
+		}
+		if results := cases.Judge(plan.Gate); len(results) != len(cases.Cases) {
+			t.Fatalf("%d results of %d cases", len(results), len(cases.Cases))
 		}
 	})
 }

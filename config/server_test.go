@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,76 @@ repositories:
 	}
 	if repo, found := s.Repository(ref.RepoID{Owner: "ACME", Name: "app"}); !found || repo.Image != "other/name" {
 		t.Errorf("the repository in other letters finds %v (%v)", repo, found)
+	}
+}
+
+func TestTheServersNewerKeys(t *testing.T) {
+	seed := strings.Repeat("A", 43) + "="
+	t.Setenv("T_SEED", seed)
+	t.Setenv("T_APP", "-----BEGIN KEY-----\nabc\n-----END KEY-----\n")
+	t.Setenv("T_A", "a")
+	t.Setenv("T_B", "b")
+	t.Setenv("T_C", "c")
+	s, faults, _ := loadServer(t, strings.Replace(leastServer, "registries:", `  - {name: hub, kind: github, login: "slipway[bot]", app: {id: 7, installation: 8, private_key: {env: T_APP}}, webhook_secret: {env: T_HOOK}}
+  - {name: ghes, kind: github, url: "https://ghes.example/api/v3/", login: bot, token: {env: T_TOKEN}, webhook_secret: {env: T_HOOK}}
+registries:`, 1)+`resync: {rate: 9}
+journal: {key: {env: T_SEED}}
+comments: {sticky: false, budget: 7}
+examine: {schedule: "*/15 * * * *"}
+tokens: [{name: ops, role: reader, token: {env: T_OPS}, scopes: [read, explain], expires: 2027-01-01T00:00:00+01:00}]
+roles: [{role: operator, people: [ada], teams: [acme/sre]}]
+identities:
+  people: [alice]
+  people_teams: [acme/staff]
+  agents: [{login: lite-0, operator: acme, model: some-model, pool: lite}, {login: "dep[bot]"}]
+canaries: [{repo: acme/app, schedule: "0 * * * *", author: {login: a, token: {env: T_A}}, reviewers: [{login: b, token: {env: T_B}}, {login: c, token: {env: T_C}}]}]
+`)
+	says(t, faults, nil)
+	for what, pair := range map[string][2]any{
+		"rate":          {s.Resync.Rate, 9},
+		"journal key":   {s.JournalKey.Reveal(), seed},
+		"comments":      {s.Comments, config.Comments{Sticky: false, Budget: 7}},
+		"examine":       {s.Examine.Schedule, "*/15 * * * *"},
+		"scopes":        {fmt.Sprint(s.Tokens[0].Scopes), "[read explain]"},
+		"expires":       {s.Tokens[0].Expires.UTC(), time.Date(2026, 12, 31, 23, 0, 0, 0, time.UTC)},
+		"roles":         {fmt.Sprint(s.Roles), "[{operator {[ada] [acme/sre] []}}]"},
+		"people teams":  {fmt.Sprint(s.Identities.PeopleTeams), "[acme/staff]"},
+		"agents":        {fmt.Sprint(s.Identities.Agents), "[{lite-0 acme some-model lite} {dep[bot]   }]"},
+		"App":           {fmt.Sprint(s.Forges[1].App.ID, s.Forges[1].App.Installation), "7 8"},
+		"App's key":     {s.Forges[1].App.PrivateKey.Reveal(), "-----BEGIN KEY-----\nabc\n-----END KEY-----"},
+		"no App":        {s.Forges[2].App == nil, true},
+		"GitHub":        {s.Forges[1].URL, "https://api.github.com"},
+		"GHES":          {s.Forges[2].URL, "https://ghes.example/api/v3"},
+		"App's login":   {s.Forges[1].Login, "slipway[bot]"},
+		"canary":        {s.Canaries[0].Repo.String() + " " + s.Canaries[0].Schedule + " " + s.Canaries[0].Author.Token.Reveal(), "acme/app 0 * * * * a"},
+		"its reviewers": {s.Canaries[0].Reviewers[1].Login + s.Canaries[0].Reviewers[1].Token.Reveal(), "cc"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s: %v, want %v", what, pair[0], pair[1])
+		}
+	}
+	plan, faults := s.ParsePolicy(s.Repositories[0], config.PolicyFile, []byte(minimal))
+	says(t, faults, nil)
+	principals := fmt.Sprint(plan.Gate.Principals["alice"], plan.Gate.Principals["lite-0"], plan.Gate.Principals["dep[bot]"])
+	if principals != "{person   } {agent acme some-model lite} {agent   }" || fmt.Sprint(plan.Gate.PeopleTeams) != "[acme/staff]" {
+		t.Errorf("the gate knows %s and the teams %v", principals, plan.Gate.PeopleTeams)
+	}
+}
+
+// verbs are those of the authorisation table.
+func verbs() string {
+	var all []string
+	for _, v := range authz.Verbs() {
+		all = append(all, string(v))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestServerDefaults(t *testing.T) {
+	s, faults, _ := loadServer(t, leastServer)
+	says(t, faults, nil)
+	if !s.Comments.Sticky || s.Comments.Budget != 60 || s.Resync.Rate != 5 || s.Examine.Schedule != "" || !s.JournalKey.IsZero() || len(s.Canaries) != 0 {
+		t.Errorf("the defaults are %+v %+v %+v", s.Comments, s.Resync, s.Examine)
 	}
 }
 
@@ -286,6 +357,61 @@ func TestServerFaults(t *testing.T) {
 		{
 			"a module proxy with a password", "store: {path: state}\n", "store: {path: state}\nbuild: {goproxy: \"https://u:hunter2@proxy.example,direct\"}\n",
 			[]string{"slipway.yaml:2: build.goproxy: must not hold a user or a password"},
+		},
+		{
+			"a journal's key that is no seed", "store: {path: state}\n", "store: {path: state}\njournal: {key: {env: T_OPS}}\n",
+			[]string{"slipway.yaml:2: journal.key: the secret is not 32 bytes in base64"},
+		},
+		{
+			"a forge of GitHub with neither token nor App", forge, `  - {name: gitea, kind: github, login: a, webhook_secret: {env: T_HOOK}}`,
+			[]string{"slipway.yaml:3: forges[0]: needs a token or an app"},
+		},
+		{
+			"a forge with both", forge, `  - {name: gitea, kind: github, login: a, token: {env: T_TOKEN}, app: {id: 1, installation: 1, private_key: {env: T_OPS}}, webhook_secret: {env: T_HOOK}}`,
+			[]string{"slipway.yaml:3: forges[0]: names a token and an app; Slipway speaks as one of them"},
+		},
+		{
+			"an App of Gitea", forge, `  - {name: gitea, kind: gitea, url: "http://x", login: a, app: {id: 0, installation: x, private_key: {env: T_OPS}}, webhook_secret: {env: T_HOOK}}`,
+			[]string{
+				"slipway.yaml:3: forges[0].app.id: is 0, want 1 to 9007199254740991",
+				"slipway.yaml:3: forges[0].app.installation: want a whole number, not a text",
+				"slipway.yaml:3: forges[0]: names an app, which only github has",
+			},
+		},
+		{
+			"a Gitea without an address or a token", forge, `  - {name: gitea, kind: gitea, login: a, webhook_secret: {env: T_HOOK}}`,
+			[]string{"slipway.yaml:3: forges[0].token: is missing", "slipway.yaml:3: forges[0].url: is missing"},
+		},
+		{
+			"a scope and an expiry that there are not", "store: {path: state}\n", "store: {path: state}\ntokens: [{name: a, role: reader, token: {env: T_OPS}, scopes: [fly], expires: 2027-02-30T00:00:00Z}]\n",
+			[]string{
+				`slipway.yaml:2: tokens[0].expires: "2027-02-30T00:00:00Z" is a day or an hour that there is not`,
+				`slipway.yaml:2: tokens[0].scopes[0]: "fly" is none of ` + verbs(),
+			},
+		},
+		{
+			"a role that follows from the pull request, for nobody", "store: {path: state}\n", "store: {path: state}\nroles: [{role: author}]\n",
+			[]string{`slipway.yaml:2: roles[0].role: "author" is none of operator, reader`, "slipway.yaml:2: roles[0]: gives the role to nobody: name people or teams"},
+		},
+		{
+			"a person who is an agent", "store: {path: state}\n", "store: {path: state}\nidentities: {people: [Bob], agents: [{login: bob}]}\n",
+			[]string{"slipway.yaml:2: identities: bob is declared a person and an agent"},
+		},
+		{
+			"an agent twice", "store: {path: state}\n", "store: {path: state}\nidentities: {agents: [{login: a}, {login: A}]}\n",
+			[]string{`slipway.yaml:2: identities.agents[1].login: "A" stands on line 2 already`},
+		},
+		{
+			"a schedule that is none", "store: {path: state}\n", "store: {path: state}\nexamine: {schedule: \"61 * * * *\"}\n",
+			[]string{`slipway.yaml:2: examine.schedule: "61 * * * *" is no schedule of cron: end of range (61) above maximum (59): 61`},
+		},
+		{
+			"a canary elsewhere, by one person", "store: {path: state}\n", "store: {path: state}\ncanaries: [{repo: a/b, schedule: \"0 * * * *\", author: {login: x, token: {env: T_OPS}}, reviewers: [{login: X, token: {env: T_OPS}}]}]\n",
+			[]string{
+				"slipway.yaml:2: canaries[0]: X stands for more than one of the author and the reviewers",
+				"slipway.yaml:2: canaries[0]: a/b is not one of the repositories",
+				"slipway.yaml:2: canaries[0]: names one reviewer; two must approve for anything to merge",
+			},
 		},
 		{
 			"no people", "store: {path: state}\n", "store: {path: state}\nidentities: {people: []}\n",

@@ -25,10 +25,11 @@ const maxPolicy = 1<<20 + 1
 
 func newPolicy(from *source) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "policy",
-		Short: "Check, test and explain policy files",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "policy",
+		Short:   "Check policy files, and test what they mean",
+		Example: "  slipway policy check\n  slipway policy test",
+		Args:    exactly(0, "one of its commands"),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newPolicyCheck(from), newPolicyTest(from), newReplay(from), newPolicySchema())
 	return cmd
