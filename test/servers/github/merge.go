@@ -119,13 +119,14 @@ func (c *call) join(p *pull, tip string, in merging) (string, error) {
 	return c.Server.write(c.repo, tree, whole(title, message), as(c.cred.who), web(), tip, p.headSHA)
 }
 
-// rebase puts each commit anew on the tip. A commit is carried over as the
-// merge of the tip with it, on a stand-in of the tip whose parent is its own.
+// rebase puts each commit anew on the tip, but for merges and what changes
+// nothing there. A commit is carried over as the merge of the tip with it, on a
+// stand-in of the tip whose parent is the commit's own.
 func (c *call) rebase(p *pull, tip string) (string, error) {
 	commits, _ := c.contribution(c.repo, p)
 	for _, k := range commits {
 		if len(k.parents) != 1 {
-			return "", fmt.Errorf("a merge commit cannot be rebased")
+			continue
 		}
 		onto, found := c.Server.commit(c.repo, tip)
 		if !found {
@@ -138,6 +139,9 @@ func (c *call) rebase(p *pull, tip string) (string, error) {
 		tree, clean := c.mergeTree(c.repo, standIn, k.sha)
 		if !clean {
 			return "", fmt.Errorf("it conflicts")
+		}
+		if tree == onto.tree {
+			continue
 		}
 		if tip, err = c.Server.write(c.repo, tree, k.message, k.author, as(c.cred.who), tip); err != nil {
 			return "", err
