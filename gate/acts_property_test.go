@@ -170,7 +170,7 @@ func TestActsLeadToTheMerge(t *testing.T) {
 			t.Fatalf("all acts were done, and it does not merge: %+v\nbefore %v\nafter %v", v.Acts, v.Reasons, then.Reasons)
 		}
 		led++
-		if approvals > 0 && fewer(&w, v, approvals) {
+		if approvals > 0 && fewer(&w, approvals) {
 			t.Fatalf("%d approvals are asked for, and fewer do: %+v", approvals, v.Acts)
 		}
 	})
@@ -179,11 +179,43 @@ func TestActsLeadToTheMerge(t *testing.T) {
 	}
 }
 
+// TestFewestAgents asks the same where agents alone can approve, so that each
+// choice for a demand bears on the count.
+func TestFewestAgents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, p := ready(), policy()
+		s.Reviews, s.Approvers, s.ApproversRead = nil, crowd, ref.Yes
+		p.Principals, p.OperatorOnce = persons("carol"), rapid.Bool().Draw(t, "operator once")
+		p.Approvals = rapid.IntRange(3, 5).Draw(t, "approvals")
+		for _, who := range crowd {
+			p.Principals[who] = agent(pick(t, "model", []string{"m1", "m2", "m3", "m4", "m5"}), pick(t, "operator", []string{"o1", "o2", "o3", "o4", "o5"}), "")
+		}
+		for i := range rapid.IntRange(1, 3).Draw(t, "demands") {
+			p.Demands = append(p.Demands, gate.Demand{Name: fmt.Sprint("d", i), From: gate.Who{People: append(some(t, "from", crowd), "pia")}})
+		}
+		v := gate.Evaluate(s, p, now)
+		w := doing{t: t, s: s, p: p, now: now}
+		approvals := 0
+		for _, a := range v.Acts {
+			approvals += w.do(a)
+		}
+		if w.lacking {
+			return
+		}
+		if then := gate.Evaluate(w.s, w.p, w.now); then.Outcome != gate.Merge {
+			t.Fatalf("all acts were done, and it does not merge: %+v: %v", v.Acts, then.Reasons)
+		}
+		if fewer(&w, approvals) {
+			t.Fatalf("%d approvals are asked for, and fewer do: %+v", approvals, v.Acts)
+		}
+	})
+}
+
 // fewer says whether any smaller set of the crowd would have done, all other
 // acts being the same.
-func fewer(w *doing, v gate.Verdict, n int) bool {
+func fewer(w *doing, n int) bool {
 	for mask := range 1 << len(crowd) {
-		x := doing{t: w.t, s: w.first(v), p: w.p, now: w.now}
+		x := doing{t: w.t, s: w.first(), p: w.p, now: w.now}
 		given := 0
 		for i, who := range crowd {
 			if mask&(1<<i) != 0 && slices.Contains(x.s.Approvers, who) {
@@ -209,7 +241,7 @@ type doing struct {
 }
 
 // first is the world with all acts done but for the approvals.
-func (w *doing) first(gate.Verdict) gate.Snapshot {
+func (w *doing) first() gate.Snapshot {
 	s := w.s
 	s.Reviews = slices.DeleteFunc(slices.Clone(s.Reviews), func(r gate.Review) bool { return slices.Contains(w.given, r.ID) })
 	return s

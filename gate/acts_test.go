@@ -100,6 +100,14 @@ func TestActs(t *testing.T) {
 			[]string{"1 of dave: approve aaaaaaaaaaaa, which takes the change request back [veto,approvals]"},
 		},
 		{
+			"what only whoever asks for changes could meet is not what another owner could",
+			all(second(review(9, "dave", gate.ReviewChangesRequested)), owned(rule("dave"), gate.Ownership{Pattern: "*", Line: 1, Owners: []string{"erin"}}), approversAre("dave", "bob")),
+			[]string{
+				"1 of dave: approve aaaaaaaaaaaa, which takes the change request back [veto,approvals,owners:/app/ @dave]",
+				"1 of operator: let more people approve for owners:* @erin [owners:* @erin]",
+			},
+		},
+		{
 			"whoever asks for changes and may not approve withdraws it",
 			all(approversAre("alice", "bob"), func(s *gate.Snapshot, p *gate.Policy) {
 				p.Vetoers = gate.Who{People: []string{"vera"}}
@@ -258,5 +266,29 @@ func TestARequirementSaysHowItStands(t *testing.T) {
 				t.Errorf("%+v", got)
 			}
 		})
+	}
+}
+
+// Each demand can be met by one agent or another, and only some of the choices
+// leave four models with four operators.
+func TestTheFewestAgentsAreFoundBehindADemand(t *testing.T) {
+	s, p := ready(), policy()
+	s.Reviews, p.OperatorOnce, p.Approvals = nil, true, 4
+	p.Principals = persons("carol")
+	declare(&p, map[string]gate.Principal{
+		"pia": agent("m2", "o2", ""), "pat": agent("m2", "o1", ""), "pim": agent("m1", "o4", ""), "abe": agent("m3", "o3", ""),
+		"ada": agent("m1", "o1", ""), "axl": agent("m1", "o1", ""), "uma": agent("m4", "o2", ""),
+	})
+	approversAre(crowd...)(&s, &p)
+	for i, from := range [][]string{{"pat", "pia"}, {"pim", "pia"}, {"pia", "pat", "abe", "axl", "uma"}} {
+		demand(gate.Demand{Name: fmt.Sprint("d", i), From: gate.Who{People: from}})(&s, &p)
+	}
+	n := 0
+	v := gate.Evaluate(s, p, now)
+	for _, a := range v.Acts {
+		n += a.Count
+	}
+	if n != 4 {
+		t.Errorf("%d approvals are asked for, and four do: %v", n, told(v.Acts))
 	}
 }

@@ -42,13 +42,12 @@ type evaluation struct {
 	verdict Verdict
 	wants   []want
 
-	scope   scope
-	people  people
-	valid   []approval      // that pass every rule about a single approval
-	reviews []Review        // the decisive ones, by login
-	vetoes  []party         // whose change requests stand
-	asked   *[]party        // the candidates, once somebody asked for them
-	waives  map[string]bool // what an emergency waives
+	scope  scope
+	people people
+	valid  []approval      // that pass every rule about a single approval
+	vetoes []party         // whose change requests stand
+	asked  *[]party        // the candidates, once somebody asked for them
+	waives map[string]bool // what an emergency waives
 	// undeclared have approved, and are neither person nor agent.
 	undeclared []string
 }
