@@ -1,5 +1,5 @@
-# `make` lists the targets. Needs Go 1.26, git, make, and for the race detector
-# a C compiler. Progress goes to standard error: what a target has to say on
+# `make` lists the targets. Needs Go 1.26, git, make, and for the tests npm
+# and a C compiler. Progress goes to standard error: what a target has to say on
 # standard output is the program's own.
 
 ARGS   ?=

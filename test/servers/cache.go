@@ -75,7 +75,11 @@ func find(all []Artifact, cacheDir string, name Name) (Entry, error) {
 	}
 	p, known := pointers[name]
 	entry := Entry{Dir: c.path(p.Dir)}
+	at := slices.IndexFunc(all, func(a Artifact) bool { return a.Name == name })
 	if !known || !isDir(entry.Dir) {
+		if at >= 0 && unfit(all[at]) != "" {
+			return Entry{}, fmt.Errorf("the server %s is not built: %s; then %w", name, unfit(all[at]), ErrNotBuilt)
+		}
 		return Entry{}, fmt.Errorf("the server %s is not built: %w", name, ErrNotBuilt)
 	}
 	tools, err := toolsDir()
@@ -85,7 +89,6 @@ func find(all []Artifact, cacheDir string, name Name) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	at := slices.IndexFunc(all, func(a Artifact) bool { return a.Name == name })
 	if at < 0 {
 		return Entry{}, fmt.Errorf("no server is called %q", name)
 	}

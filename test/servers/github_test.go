@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,9 +52,10 @@ func TestAPackageThatIsNotWhatWasPinnedIsRefused(t *testing.T) {
 }
 
 func TestWithoutNPMTheSentenceSaysWhatToInstall(t *testing.T) {
+	tree(t)
 	t.Setenv("PATH", t.TempDir())
-	err := present(githubArtifact().Needs)
-	if err == nil || !strings.Contains(err.Error(), "npm is not on PATH: install Node.js") {
+	_, err := Find(t.TempDir(), GitHub)
+	if !errors.Is(err, ErrNotBuilt) || !strings.Contains(err.Error(), "npm is not on PATH: install Node.js with npm") {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -106,8 +106,8 @@ type place struct {
 	started   map[ref.SHA]bool
 }
 
-// Place makes a repository whose main asks for what the rules say, in a
-// classic protection.
+// Place makes a repository whose main asks for what the rules say: in a classic
+// protection, or where the bot is an App in a ruleset.
 func (w *world) Place(t *testing.T, name string, r forgetest.Rules) forgetest.Place {
 	t.Helper()
 	p := &place{world: w, id: ref.RepoID{Owner: "acme", Name: name}, started: map[ref.SHA]bool{}}
@@ -125,12 +125,34 @@ func (w *world) Place(t *testing.T, name string, r forgetest.Rules) forgetest.Pl
 	if r.Approvals == 0 && len(r.Contexts) == 0 {
 		return p
 	}
+	if w.app != nil {
+		p.rule(t, r)
+		return p
+	}
 	p.do(t, w.admin, http.MethodPut, "/branches/main/protection", map[string]any{
 		"required_status_checks":        map[string]any{"strict": false, "contexts": r.Contexts},
 		"required_pull_request_reviews": map[string]any{"required_approving_review_count": r.Approvals},
 		"enforce_admins":                true, "restrictions": nil,
 	}, nil)
 	return p
+}
+
+// rule makes a ruleset.
+func (p *place) rule(t *testing.T, r forgetest.Rules) {
+	t.Helper()
+	checks := []map[string]string{}
+	for _, c := range r.Contexts {
+		checks = append(checks, map[string]string{"context": c})
+	}
+	p.do(t, p.admin, http.MethodPost, "/rulesets", map[string]any{
+		"name": "main", "target": "branch", "enforcement": "active",
+		"conditions": map[string]any{"ref_name": map[string]any{"include": []string{"~DEFAULT_BRANCH"}, "exclude": []string{}}},
+		"rules": []map[string]any{
+			{"type": "required_status_checks", "parameters": map[string]any{"strict_required_status_checks_policy": false, "required_status_checks": checks}},
+			{"type": "pull_request", "parameters": map[string]any{"required_approving_review_count": r.Approvals, "dismiss_stale_reviews_on_push": false,
+				"require_code_owner_review": false, "require_last_push_approval": false, "required_review_thread_resolution": false}},
+		},
+	}, nil)
 }
 
 func (p *place) ID() ref.RepoID { return p.id }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
@@ -50,8 +51,8 @@ func (s *site) code(token, method, path string, in any) int {
 	if err == nil {
 		return http.StatusOK
 	}
-	refused, ok := err.(*github.Refusal)
-	if !ok {
+	var refused *github.Refusal
+	if !errors.As(err, &refused) {
 		s.t.Fatal(err)
 	}
 	return refused.Status

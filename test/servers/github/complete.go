@@ -152,7 +152,7 @@ func neutralText(name string, s *openapi3.Schema) string {
 	case "uri", "uri-template":
 		return "https://example.invalid/"
 	default:
-		return strings.Repeat("x", int(max(s.MinLength, 1)))
+		return strings.Repeat("x", max(int(min(s.MinLength, 100)), 1)) //nolint:gosec // at most 100
 	}
 }
 

@@ -1,6 +1,7 @@
 package github_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,7 +128,8 @@ func TestAPushByGitMovesTheHeadAndDismissesWhatIsStale(t *testing.T) {
 		t.Errorf("pushed by %v", got)
 	}
 	err := s.Call(t.Context(), s.token("bot"), "PUT", "/repos/acme/app/pulls/1/merge", m{"sha": head}, nil)
-	if refused, ok := err.(*github.Refusal); !ok || refused.Status != http.StatusMethodNotAllowed || !strings.Contains(refused.Body, "Repository rule violations found") {
+	var refused *github.Refusal
+	if !errors.As(err, &refused) || refused.Status != http.StatusMethodNotAllowed || !strings.Contains(refused.Body, "Repository rule violations found") {
 		t.Errorf("got %v", err)
 	}
 }

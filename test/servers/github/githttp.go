@@ -2,7 +2,7 @@ package github
 
 import (
 	"net/http"
-	"net/http/cgi"
+	"net/http/cgi" //nolint:gosec // the fault was mended in Go 1.6.3
 	"slices"
 	"strings"
 )

@@ -2,6 +2,7 @@ package github_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -87,8 +88,8 @@ func (s *site) status(login, method, path string, in any) int {
 	if err == nil {
 		return http.StatusOK
 	}
-	refused, ok := err.(*github.Refusal)
-	if !ok {
+	var refused *github.Refusal
+	if !errors.As(err, &refused) {
 		s.t.Fatal(err)
 	}
 	return refused.Status
