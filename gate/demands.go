@@ -94,15 +94,17 @@ func (e *evaluation) judgeNeed(w *want, n *need, ask func(have int) asking) {
 	given := make([]string, 0, n.count)
 	n.among = e.people.choice(&n.from)
 	for i := range e.valid {
-		fits, team := n.fits(&e.valid[i].party)
-		switch {
-		case fits == ref.Yes && len(given) < n.count:
+		if len(given) == n.count {
+			break
+		}
+		switch fits, team := n.fits(&e.valid[i].party); {
+		case fits == ref.Yes:
 			given = append(given, e.valid[i].Reviewer)
 		case team != "" && !slices.Contains(unread, team):
 			unread = append(unread, team)
 		}
 	}
-	w.need, n.missing = n, max(n.count-len(given), 0)
+	w.need, n.missing = n, n.count-len(given)
 	if n.missing == 0 {
 		w.Says = "approved by " + strings.Join(given, ", ")
 		return
