@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"slipway/deployer"
 	"slipway/gate"
@@ -114,8 +115,12 @@ func (e *Engine) examinePolicy(ctx context.Context, r Repository) []Finding {
 	return out
 }
 
-// lately is how many of the newest pull requests are asked what came.
-const lately = 10
+// lately is how many of the newest pull requests are asked what came, and
+// settling how old a commit must be for silence to mean anything.
+const (
+	lately   = 10
+	settling = 10 * time.Minute
+)
 
 // examineContexts compares the checks that the policy requires with what was
 // really reported lately: one that a vendor renamed leaves every pull request
@@ -125,11 +130,13 @@ func (e *Engine) examineContexts(ctx context.Context, r Repository, plan change.
 	if err != nil {
 		return []Finding{{"store", err.Error(), ""}}
 	}
-	var heads, merges []ref.SHA
+	var heads, merges []reported
 	for _, c := range changes {
-		heads = append(heads, c.Head)
+		if len(c.Gates) > 0 {
+			heads = append(heads, reported{c.Head, c.Gates[0].At})
+		}
 		if c.MergeSHA != "" {
-			merges = append(merges, c.MergeSHA)
+			merges = append(merges, reported{c.MergeSHA, c.MergedAt})
 		}
 	}
 	area := "checks of " + r.ID.String()
@@ -137,32 +144,42 @@ func (e *Engine) examineContexts(ctx context.Context, r Repository, plan change.
 		e.absentees(ctx, r, area, "merge commits", merges, plan.PostMerge)...)
 }
 
+// reported is a commit on which checks are reported, since a time.
+type reported struct {
+	sha   ref.SHA
+	since time.Time
+}
+
 // absentees are the checks that came on none of the commits. A commit whose
 // checks cannot be read proves nothing, and without any nothing is said.
-func (e *Engine) absentees(ctx context.Context, r Repository, area, what string, commits []ref.SHA, rules []gate.CheckRule) (out []Finding) {
+func (e *Engine) absentees(ctx context.Context, r Repository, area, what string, commits []reported, rules []gate.CheckRule) (out []Finding) {
 	var came []string
 	asked := 0
-	for _, sha := range commits {
-		checks, err := r.Forge.Checks(ctx, r.ID, sha)
+	for _, c := range commits {
+		checks, err := r.Forge.Checks(ctx, r.ID, c.sha)
 		if err != nil || checks.StatusesRead != ref.Yes {
 			continue
 		}
-		asked++
+		before := len(came)
 		for _, s := range checks.Statuses {
-			came = append(came, s.Context)
+			if s.Context != gate.StatusContext {
+				came = append(came, s.Context)
+			}
+		}
+		if len(came) > before || e.Now().Sub(c.since) > settling {
+			asked++
 		}
 	}
 	if asked == 0 {
 		return nil
 	}
-	others := slices.DeleteFunc(slices.Clone(came), func(c string) bool { return c == gate.StatusContext })
 	for _, rule := range rules {
 		if rule.Optional || len(rule.Paths) > 0 || slices.Contains(came, rule.Context) {
 			continue
 		}
 		f := Finding{Area: area, Fault: fmt.Sprintf("%q is required and came on none of the last %d %s", rule.Context, asked, what),
 			Mend: "have CI report it"}
-		if nearest, _, ok := gate.Nearest(rule.Context, others); ok {
+		if nearest, _, ok := gate.Nearest(rule.Context, came); ok {
 			f.Fault += fmt.Sprintf("; the nearest that came is %q", nearest)
 			f.Mend = fmt.Sprintf("name it %q in %s on %s if that is what it is called now, or have CI report it", nearest, PolicyFile, r.Branch)
 		}
