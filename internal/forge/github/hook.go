@@ -128,7 +128,7 @@ func (d delivery) hint() (reconcile.Hint, bool, error) {
 	}
 	switch {
 	case d.Issue != nil:
-		if !present(d.Issue.Pull) {
+		if len(d.Issue.Pull) == 0 || string(d.Issue.Pull) == "null" {
 			return reconcile.Hint{}, false, nil
 		}
 		return ofPull(d.Issue.Number)
@@ -150,7 +150,7 @@ func (d delivery) hint() (reconcile.Hint, bool, error) {
 			return reconcile.Hint{}, false, nil // a tag
 		}
 		return ofBranch(branch)
-	case present(d.Member), present(d.Team), present(d.Rule), present(d.Ruleset):
+	case len(d.Member)+len(d.Team)+len(d.Rule)+len(d.Ruleset) > 0: // null, for somebody who is gone, counts too
 		if d.Repository.Default == "" {
 			return reconcile.Hint{}, false, nil
 		}
@@ -159,8 +159,6 @@ func (d delivery) hint() (reconcile.Hint, bool, error) {
 		return reconcile.Hint{}, false, nil
 	}
 }
-
-func present(part json.RawMessage) bool { return len(part) > 0 && string(part) != "null" }
 
 func ofPull(number int64) (reconcile.Hint, bool, error) {
 	if number < 1 {

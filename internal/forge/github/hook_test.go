@@ -15,6 +15,7 @@ import (
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/test/servers"
+	"slipway/test/servers/github"
 )
 
 func signature(secret string, body []byte) string {
@@ -189,6 +190,94 @@ func TestPublishedDeliveries(t *testing.T) {
 	if diff := cmp.Diff(kinds, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
+}
+
+// TestEveryWebhookThatIsPublished makes the least delivery that GitHub's
+// description allows of every event and action, with real names and commits in
+// it: it is a hint, or no news.
+func TestEveryWebhookThatIsPublished(t *testing.T) {
+	if testing.Short() {
+		t.Skip("reads the whole of GitHub's description")
+	}
+	api, err := github.Describe("", true)
+	if err != nil {
+		t.Skip(err)
+	}
+	kinds := map[string]string{
+		"branch-protection-rule": "branch", "check-run": "commit", "check-suite": "commit", "create": "branch", "delete": "branch",
+		"member": "branch", "pull-request": "pull", "pull-request-review": "pull", "pull-request-review-comment": "pull",
+		"pull-request-review-thread": "pull", "push": "branch", "repository-ruleset": "branch", "status": "commit", "team": "branch", "team-add": "branch",
+		"workflow-job": "commit", "workflow-run": "commit",
+	}
+	made := 0
+	for _, name := range api.Webhooks() {
+		d, err := api.Made(name)
+		if err != nil {
+			t.Logf("not made: %v", err)
+			continue
+		}
+		made++
+		var body any
+		if err := json.Unmarshal(d.Body, &body); err != nil {
+			t.Fatal(err)
+		}
+		filled := must(json.Marshal(filledIn(name, body)))(t)
+		hint, ok, err := Hint(http.Header{}, filled)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := ""
+		for event, kind := range kinds { // the longest that fits: an event's action follows it
+			if (name == event || strings.HasPrefix(name, event+"-")) && !strings.HasPrefix(strings.TrimPrefix(name, event), "-review") {
+				want = kind
+			}
+		}
+		got := ""
+		if ok {
+			got = kindOf(t, hint)
+		}
+		ofOwner := strings.HasPrefix(name, "team-") || strings.HasPrefix(name, "repository-ruleset-") // or of a repository
+		if got != want && !(ofOwner && got == "") {
+			t.Errorf("%s is about %q, want %q", name, got, want)
+		}
+	}
+	if made < 250 {
+		t.Errorf("only %d were made", made)
+	}
+}
+
+// filledIn puts names, numbers and commits where a delivery has neutral values.
+func filledIn(event string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, value := range v {
+			switch key {
+			case "full_name":
+				v[key] = "acme/app"
+			case "default_branch":
+				v[key] = "main"
+			case "head_sha", "sha", "after", "before":
+				v[key] = string(someCommit)
+			case "number":
+				v[key] = 7
+			case "ref_type":
+				v[key] = "branch"
+			case "ref":
+				v[key] = "main"
+				if event == "push" {
+					v[key] = "refs/heads/main"
+				}
+			default:
+				v[key] = filledIn(event, value)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = filledIn(event, v[i])
+		}
+	}
+	return v
 }
 
 // kindOf is the one thing that a hint is about.

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"net/http"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -161,13 +160,4 @@ func (s *site) installedApp(permissions map[string]string, repositories ...strin
 		c.Login, c.Token = "slipway-app[bot]", nil
 		c.App = &App{ID: app.ID, Installation: app.Installation, PrivateKey: func() (string, error) { return string(encoded), nil }, Repositories: repositories}
 	}
-}
-
-func has(calls []string, part string) bool {
-	for _, c := range calls {
-		if strings.Contains(c, part) {
-			return true
-		}
-	}
-	return false
 }
