@@ -39,7 +39,7 @@ func (w *world) quiet(within time.Duration) bool {
 // TestB6AResyncWithNothingNewCostsListsAndStatusReads stops an engine that knows
 // all its changes, and starts another over the same store.
 func TestB6AResyncWithNothingNewCostsListsAndStatusReads(t *testing.T) {
-	const people, checks = 60, 8
+	const people, checks = 16, 4
 	var w *world
 	ctx := newStop(t)
 	w = gated(t, "ready")
