@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -115,7 +116,7 @@ func wanted(c change.Change, now time.Time) string {
 		}
 		var tail []string
 		if len(r.Who) > 0 {
-			tail = append(tail, "up to "+strings.Join(r.Who, ", "))
+			tail = append(tail, "up to "+strings.Join(named(c, r.Who), ", "))
 		}
 		if !r.Since.IsZero() {
 			tail = append(tail, "for "+board.Duration(now.Sub(r.Since)))
@@ -128,13 +129,24 @@ func wanted(c change.Change, now time.Time) string {
 		out.WriteString("\nThe least that would merge it\n")
 	}
 	for i, a := range c.Acts {
-		who := strings.Join(a.Who, " or ")
+		who := strings.Join(named(c, a.Who), " or ")
 		if a.Count > 1 {
-			who = fmt.Sprintf("%d of %s", a.Count, strings.Join(a.Who, ", "))
+			who = fmt.Sprintf("%d of %s", a.Count, strings.Join(named(c, a.Who), ", "))
 		}
 		fmt.Fprintf(&out, "  %d. %s: %s\n", i+1, board.Text(who), board.Text(a.Do))
 	}
 	return out.String()
+}
+
+// named has the author's login beside the role.
+func named(c change.Change, who []string) []string {
+	out := slices.Clone(who)
+	for i, w := range out {
+		if w == "author" && c.Author != "" {
+			out[i] = c.Author + " (author)"
+		}
+	}
+	return out
 }
 
 func progressMark(p gate.Progress) string {

@@ -41,7 +41,7 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 		old = change.New(id)
 	}
 	if at := e.held(claim, old, e.Now()); !at.IsZero() {
-		return at, nil
+		return at, errHeld
 	}
 	switch old.Outcome {
 	case change.OutcomeRolled, change.OutcomeSupersede:

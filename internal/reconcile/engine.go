@@ -271,11 +271,14 @@ func (e *Engine) handle(ctx context.Context, c Claim) {
 	began := e.Now()
 	next, err := e.guarded(ctx, c)
 	kind, _, _ := c.Key.split()
-	failed := err != nil
+	held := errors.Is(err, errHeld)
+	failed := err != nil && !held
 	if failed {
 		next = e.again(c, err)
 	}
-	e.Meter.Looked(string(kind), e.Now().Sub(began), failure(err))
+	if !held {
+		e.Meter.Looked(string(kind), e.Now().Sub(began), failure(err))
+	}
 	// The claim is given back even when the look used up its time.
 	done, cancelDone := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancelDone()

@@ -48,7 +48,26 @@ func (e *Engine) Accept(ctx context.Context, h Hint) (served bool, err error) {
 	if len(due) == 0 {
 		return true, nil
 	}
-	return true, e.Store.Commit(ctx, Write{Due: due})
+	return true, e.Store.Commit(ctx, Write{Due: e.paced(due, now)})
+}
+
+// paced puts off what is about a change until that may be looked at, so that a
+// storm of events is one row of the queue, and not a claim for each.
+func (e *Engine) paced(due []Due, now time.Time) []Due {
+	for i, d := range due {
+		kind, name, err := d.Key.split()
+		if err != nil || kind != KindChange {
+			continue
+		}
+		id, err := ref.ParsePull(name)
+		if err != nil {
+			continue
+		}
+		if at := e.pace.next(id, now); at.After(d.At) {
+			due[i].At = at
+		}
+	}
+	return due
 }
 
 // Nudge makes the targets that are deployed to a Deployment due. It is told

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"sync"
@@ -22,6 +23,11 @@ const (
 	// firstRecheck is how soon a verdict that time alone may change is looked at
 	// again.
 	firstRecheck = 300 * time.Millisecond
+	// interval is how often a change is looked at on average, at the most, and
+	// credit how many looks may follow each other at once: with both, it is less
+	// than one a second over any eleven seconds.
+	interval = 1100 * time.Millisecond
+	credit   = 2
 )
 
 // pace says when a change may be looked at: once a second on average, whatever
@@ -54,8 +60,7 @@ func newPace(rate float64) *pace {
 
 // wait is when a change may be looked at; zero is now. credit is how many looks
 // may follow each other at once.
-func (p *pace) wait(id ref.PullID, credit int, now time.Time) time.Time {
-	const interval = time.Second
+func (p *pace) wait(id ref.PullID, credit time.Duration, now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.free[id] {
@@ -63,7 +68,7 @@ func (p *pace) wait(id ref.PullID, credit int, now time.Time) time.Time {
 		return time.Time{}
 	}
 	due := p.due[id]
-	if at := due.Add(-time.Duration(credit-1) * interval); now.Before(at) {
+	if at := due.Add(-(credit - 1) * interval); now.Before(at) {
 		return at
 	}
 	if len(p.due) > 20_000 {
@@ -78,6 +83,17 @@ func (p *pace) wait(id ref.PullID, credit int, now time.Time) time.Time {
 	}
 	p.due[id] = due.Add(interval)
 	return time.Time{}
+}
+
+// next is when an event may bring about the next look at a change; it takes no
+// credit.
+func (p *pace) next(id ref.PullID, now time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := p.due[id].Add(-(credit - 1) * interval); now.Before(at) {
+		return at
+	}
+	return now
 }
 
 // follows lets the next look at a change be made at once: it observes what came
@@ -158,13 +174,16 @@ func (p *pace) forget(id ref.PullID) {
 	delete(p.slots, id)
 }
 
+// errHeld says that a key came before its time: it was not looked at.
+var errHeld = errors.New("before its time")
+
 // held says until when a look has to wait; zero is not at all.
 func (e *Engine) held(claim Claim, c change.Change, now time.Time) time.Time {
-	credit := 2
+	allowed := time.Duration(credit)
 	if c.MergeSHA != "" {
-		credit = 10 // what follows a merge comes in a row, step by step
+		allowed = 10 // what follows a merge comes in a row, step by step
 	}
-	if at := e.pace.wait(c.ID, credit, now); !at.IsZero() {
+	if at := e.pace.wait(c.ID, allowed, now); !at.IsZero() {
 		return at
 	}
 	if !byClock(claim, c) || e.rechecking(claim.Key) {
