@@ -2,7 +2,6 @@ package config
 
 import (
 	"path/filepath"
-	"slices"
 	"time"
 
 	"slipway/gate"
@@ -87,16 +86,25 @@ func (r *casesReader) oneCase(c *Case, lines map[string]int) form {
 		if f.unapproved && f.approved {
 			r.fault(n, "names approvals, and says that nobody approved")
 		}
-		c.Want = gate.Outcome(max(slices.Index(outcomes(), want), 0))
+		c.Want = outcome(want)
 		for _, code := range codes {
 			c.Reasons = append(c.Reasons, gate.Code(code))
 		}
 	})
 }
 
-// outcomes are the words for them, in the order of their values.
+// outcomes are the words for them.
 func outcomes() []string {
 	return []string{gate.Wait.String(), gate.Block.String(), gate.Merge.String()}
+}
+
+func outcome(word string) gate.Outcome {
+	for _, o := range []gate.Outcome{gate.Block, gate.Merge} {
+		if o.String() == word {
+			return o
+		}
+	}
+	return gate.Wait
 }
 
 // caseContent is what the pull request is and brings.

@@ -18,9 +18,9 @@ const (
 	// maxExpression is how long an expression may be, in characters.
 	maxExpression = 4096
 	// maxCost is what an evaluation may cost, in CEL's own units: about one for
-	// each step. It is reached in about a second, and is far more than an honest
-	// question about each of some thousands of files costs.
-	maxCost = 200_000
+	// each step. It is reached in well under a second, and is more than an honest
+	// question about each of three thousand files costs.
+	maxCost = 100_000
 )
 
 // conditionFile is one changed file, as an expression sees it.
