@@ -49,7 +49,7 @@ func (c *Client) checks(ctx context.Context, repo ref.RepoID, sha ref.SHA, s spa
 	var ofStatuses, ofJobs error
 	trusting := s.trust && s.known != nil
 	group.Go(func() error {
-		checks.Statuses, ofStatuses = c.statuses(ctx, repo, sha)
+		checks.Statuses, ofStatuses = c.statuses(ctx, repo, sha, s.known)
 		return nil
 	})
 	if !trusting {
@@ -68,6 +68,9 @@ func (c *Client) checks(ctx context.Context, repo ref.RepoID, sha ref.SHA, s spa
 	checks.StatusesRead, checks.JobsRead = whole(ofStatuses), whole(ofJobs)
 	if n := len(checks.Statuses); n > 0 {
 		now.status = checks.Statuses[n-1].ID
+		if n >= pageSize {
+			now.statuses = slices.Clone(checks.Statuses)
+		}
 	}
 	checks.Statuses = slices.DeleteFunc(checks.Statuses, func(st gate.Status) bool { return outrun(st, now.runs) })
 	if ofStatuses != nil || ofJobs != nil {
@@ -105,31 +108,65 @@ func outrun(s gate.Status, runs []run) bool {
 }
 
 // statuses reads every row: Gitea's own digest keeps the newest of each context
-// and would hide what a second source has said.
-func (c *Client) statuses(ctx context.Context, repo ref.RepoID, sha ref.SHA) ([]gate.Status, error) {
-	list, err := pages(func(o sdk.ListOptions) (rows []*sdk.Status, r *sdk.Response, err error) {
+// and would hide what a second source has said. A row never changes, and so
+// those before the last page need not be read twice.
+func (c *Client) statuses(ctx context.Context, repo ref.RepoID, sha ref.SHA, known *ran) ([]gate.Status, error) {
+	var have []gate.Status
+	if known != nil && len(known.statuses) >= pageSize {
+		have = known.statuses[:len(known.statuses)/pageSize*pageSize]
+	}
+	first := 1 + len(have)/pageSize
+	total := 0
+	rows, err := pages(func(o sdk.ListOptions) (rows []*sdk.Status, r *sdk.Response, err error) {
+		o.Page += first - 1
 		// By index, so that a row added meanwhile moves no other: the server's
 		// own order has ties. The SDK cannot sort.
 		r, err = c.get(ctx, repoPath(repo, "statuses", string(sha))+query(o, "&sort=highestindex"), &rows)
+		if err == nil {
+			total, err = lessTotal(r, len(have))
+		}
 		return rows, r, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("statuses: %w", err)
 	}
-	statuses := make([]gate.Status, 0, len(list))
-	for _, s := range list {
-		statuses = append(statuses, gate.Status{
-			ID:          s.ID, // counts from 1 on each commit
-			Context:     s.Context,
-			State:       statusState(string(s.State)),
-			Creator:     login(s.Creator),
-			Description: s.Description,
-			URL:         absolute(s.TargetURL, s.URL),
-			At:          s.Created.UTC(),
-		})
+	statuses := slices.Clone(have)
+	for _, row := range rows {
+		statuses = append(statuses, toStatus(row))
 	}
 	slices.SortFunc(statuses, func(a, b gate.Status) int { return int(a.ID - b.ID) })
-	return slices.CompactFunc(statuses, func(a, b gate.Status) bool { return a.ID == b.ID }), nil
+	statuses = slices.CompactFunc(statuses, func(a, b gate.Status) bool { return a.ID == b.ID })
+	if len(have) > 0 && len(statuses) != len(have)+total {
+		return c.statuses(ctx, repo, sha, nil) // the pages are others than they were
+	}
+	return statuses, nil
+}
+
+// lessTotal takes the rows that are known off the count of all of a list, and
+// gives what is left.
+func lessTotal(r *sdk.Response, known int) (int, error) {
+	if known == 0 {
+		return 0, nil
+	}
+	all, err := strconv.Atoi(r.Header.Get("X-Total-Count"))
+	if err != nil {
+		return 0, errors.New("the server does not say how long the list is")
+	}
+	left := max(0, all-known)
+	r.Header.Set("X-Total-Count", strconv.Itoa(left))
+	return left, nil
+}
+
+func toStatus(s *sdk.Status) gate.Status {
+	return gate.Status{
+		ID:          s.ID, // counts from 1 on each commit
+		Context:     s.Context,
+		State:       statusState(string(s.State)),
+		Creator:     login(s.Creator),
+		Description: s.Description,
+		URL:         absolute(s.TargetURL, s.URL),
+		At:          s.Created.UTC(),
+	}
 }
 
 // statusState maps a commit status. A warning is no success.

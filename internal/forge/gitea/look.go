@@ -23,8 +23,8 @@ import (
 // whitelist and one workflow ran: the record twice (what was read between must
 // be of one head and one base, or it is fault.Changed), commits, files, reviews,
 // timeline, protection, statuses, runs, the run's jobs and its folder; and one
-// more where the push is older than the pull request. Lists over fifty rows take
-// more.
+// more, the feed, where nobody pushed since the pull request was opened. Lists
+// over fifty rows take more.
 //
 // A later one reads the record, the statuses and the protection, and else only
 // what these say has changed: jobs by new statuses, reviews and timeline by the
@@ -40,7 +40,7 @@ func (c *Client) Look(ctx context.Context, id ref.PullID, want reconcile.Want) (
 	if err := ctx.Err(); err != nil {
 		return reconcile.Look{}, fmt.Errorf("read %s: %w", id, err)
 	}
-	pull := r.pull
+	pull := r.pull // as it was at last
 	if l.listed {
 		again, err := c.record(ctx, id)
 		if err != nil {
@@ -60,17 +60,19 @@ func (c *Client) Look(ctx context.Context, id ref.PullID, want reconcile.Want) (
 		// Its commits are listed from a ref that follows the branch a moment later.
 		return reconcile.Look{}, moved(id, l.history.commits[newest].SHA, pull.Head)
 	}
-	c.memory.keep(l.kept())
+	c.memory.keep(l.kept(pull.BaseHead))
 	return l.look(pull), nil
 }
 
-// kept is what of this look serves later ones.
-func (l *looking) kept() kept {
+// kept is what of this look serves later ones; base was the tip of the base in
+// the end.
+func (l *looking) kept(base ref.SHA) kept {
 	k := l.known
 	pull := l.record.pull
-	if l.listed && l.commitsRead == ref.Yes && l.filesRead == ref.Yes {
+	if l.listed && l.commitsRead == ref.Yes && l.filesRead == ref.Yes && base == pull.BaseHead {
 		h := l.history
-		h.branch, h.base, h.mergeBase, h.head = pull.Base, pull.BaseHead, l.record.mergeBase, pull.Head
+		h.at, h.branch, h.base, h.mergeBase, h.head = time.Now(), pull.Base, base, l.record.mergeBase, pull.Head
+		h.unmapped = slices.ContainsFunc(h.commits, func(c commit) bool { return c.Author == "" || c.Committer == "" })
 		k.history = &h
 	}
 	if l.listened && l.reviewsRead == ref.Yes && l.timelineRead == ref.Yes && l.record.settled() {

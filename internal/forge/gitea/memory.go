@@ -36,16 +36,19 @@ type kept struct {
 	push    pushed
 }
 
-// history is what lies between a base and a head, which never changes.
+// history is what lies between a base and a head. That never changes, but for
+// who is behind an e-mail address: somebody may add theirs to their account.
 type history struct {
-	branch    string  // of the base
-	base      ref.SHA // its tip
-	mergeBase ref.SHA // as the server had it then
+	at        time.Time // when it was read
+	branch    string    // of the base
+	base      ref.SHA   // its tip
+	mergeBase ref.SHA   // as the server had it then
 	head      ref.SHA
 
-	commits []commit
-	people  people
-	files   []gate.File
+	commits  []commit
+	unmapped bool // whether an author or a committer is nobody known
+	people   people
+	files    []gate.File
 }
 
 // talk is what people did to a pull request, as of one state of its record.
@@ -69,17 +72,19 @@ type stamp struct {
 
 // ran is what CI did on a head.
 type ran struct {
-	head    ref.SHA
-	status  int64 // the highest id of a status by then
-	runs    []run
-	folders map[ref.SHA]folder // the workflow folder, by commit
+	head   ref.SHA
+	status int64 // the highest id of a status by then
+	// statuses are all by then, if they are more than a page.
+	statuses []gate.Status
+	runs     []run
+	folders  map[ref.SHA]folder // the workflow folder, by commit
 }
 
 // pushed is who pushed a head, as the feed told.
 type pushed struct {
-	head  ref.SHA
-	by    string    // "" when it told nothing
-	asked time.Time // when
+	head        ref.SHA
+	by          string    // "" when it told nothing
+	first, last time.Time // when it was asked
 }
 
 // talkAge is how long what people did is remembered while the pull request's
@@ -149,6 +154,9 @@ func (k kept) weight() int {
 		}
 	}
 	if k.ran != nil {
+		for _, s := range k.ran.statuses {
+			n += rowBytes + len(s.Context) + len(s.Description) + len(s.URL)
+		}
 		for _, r := range k.ran.runs {
 			n += rowBytes * (1 + len(r.jobs))
 		}
@@ -161,8 +169,11 @@ func (k kept) weight() int {
 
 // lies says whether the history is that of the record: by the tip of the base,
 // or, without exact, by where head and base part, as the server has it.
-func (h *history) lies(r record, exact bool) bool {
+func (h *history) lies(r record, exact bool, now time.Time) bool {
 	if h == nil || h.head != r.pull.Head || h.branch != r.pull.Base {
+		return false
+	}
+	if h.unmapped && (exact || now.Sub(h.at) >= recentAge) {
 		return false
 	}
 	return h.base == r.pull.BaseHead || !exact && h.mergeBase == r.mergeBase
@@ -171,6 +182,15 @@ func (h *history) lies(r record, exact bool) bool {
 // stands says whether the talk is still all that was done.
 func (t *talk) stands(r record, now time.Time) bool {
 	return t != nil && t.as == r.stamp() && now.Sub(t.at) < talkAge
+}
+
+// ask says whether the feed should be asked again. A push shows in it moments
+// later, and then sinks: what it does not tell after a minute it never will.
+func (p pushed) ask(now time.Time, fresh bool) bool {
+	if p.by != "" || p.last.Sub(p.first) >= recentAge {
+		return false
+	}
+	return fresh || now.Sub(p.last) >= recentAge
 }
 
 // ranOn gives what is known of a head's runs.

@@ -58,7 +58,8 @@ func TestTheMemoryIsBoundedByWeight(t *testing.T) {
 
 func TestWhatLiesBetweenBaseAndHead(t *testing.T) {
 	at := record{pull: gate.PullRequest{Head: "h1", Base: "main", BaseHead: "b2"}, mergeBase: "m1"}
-	same := history{head: "h1", branch: "main", base: "b2", mergeBase: "m1"}
+	now := time.Unix(1e9, 0)
+	same := history{at: now.Add(-time.Hour), head: "h1", branch: "main", base: "b2", mergeBase: "m1"}
 	with := func(change func(*history)) history {
 		h := same
 		change(&h)
@@ -72,16 +73,18 @@ func TestWhatLiesBetweenBaseAndHead(t *testing.T) {
 		"of another head it does not":                                    {with(func(h *history) { h.head = "h0" }), false, false},
 		"of another base branch it does not":                             {with(func(h *history) { h.branch = "next" }), false, false},
 		"of a base that moved on it serves a look that may remember":     {with(func(h *history) { h.base = "b1" }), true, false},
+		"with an author who is nobody known it serves for a while":       {with(func(h *history) { h.unmapped, h.at = true, now }), true, false},
+		"and then no longer":                                             {with(func(h *history) { h.unmapped, h.at = true, now.Add(-recentAge) }), false, false},
 		"of a base that moved and parts elsewhere from the head it none": {with(func(h *history) { h.base, h.mergeBase = "b1", "m0" }), false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if loose, firm := test.history.lies(at, false), test.history.lies(at, true); loose != test.loose || firm != test.firm {
+			if loose, firm := test.history.lies(at, false, now), test.history.lies(at, true, now); loose != test.loose || firm != test.firm {
 				t.Errorf("got %v, and exactly %v", loose, firm)
 			}
 		})
 	}
 	var none *history
-	if none.lies(at, false) {
+	if none.lies(at, false, now) {
 		t.Error("none serves")
 	}
 }
@@ -113,6 +116,28 @@ func TestWhatPeopleDidStands(t *testing.T) {
 			k := &talk{as: at.stamp(), at: now.Add(-test.age)}
 			if got := k.stands(test.record, now); got != test.want {
 				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestWhenTheFeedIsAskedAgain(t *testing.T) {
+	begun := time.Unix(1e9, 0)
+	missed := pushed{first: begun, last: begun}
+	for name, test := range map[string]struct {
+		push         pushed
+		after        time.Duration
+		fresh, loose bool
+	}{
+		"not once it told":                      {pushed{by: "alice", first: begun, last: begun}, time.Hour, false, false},
+		"at once by a fresh look":               {missed, 0, true, false},
+		"in a minute by any":                    {missed, recentAge, true, true},
+		"never again once it was asked late":    {pushed{first: begun, last: begun.Add(recentAge)}, time.Hour, false, false},
+		"still if it was asked often but early": {pushed{first: begun, last: begun.Add(recentAge - 1)}, 2 * recentAge, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if fresh, loose := test.push.ask(begun.Add(test.after), true), test.push.ask(begun.Add(test.after), false); fresh != test.fresh || loose != test.loose {
+				t.Errorf("got %v, and without need %v", fresh, loose)
 			}
 		})
 	}

@@ -54,7 +54,7 @@ func (l *looking) readAll(ctx context.Context) {
 		})
 	}
 	pull := l.record.pull
-	if h := l.known.history; h.lies(l.record, l.want.Fresh) {
+	if h := l.known.history; h.lies(l.record, l.want.Fresh, time.Now()) {
 		l.history, l.commitsRead, l.filesRead = *h, ref.Yes, ref.Yes
 		l.remembered = h.base != pull.BaseHead
 	} else {
@@ -101,7 +101,7 @@ func (l *looking) readReviews(ctx context.Context) (err error) {
 }
 
 func (l *looking) readTimeline(ctx context.Context) (err error) {
-	l.talk.timeline, err = l.timeline(ctx, l.id)
+	l.talk.timeline, err = l.timeline(ctx, l.id, l.record.pull.Author)
 	l.timelineRead = whole(err)
 	return err
 }
@@ -128,7 +128,7 @@ func (l *looking) readPeople(ctx context.Context) {
 	}
 	if len(names) > 0 {
 		members, remembered, err := l.members(ctx, names, l.want.Fresh)
-		l.unread(fmt.Sprintf("the teams that may approve %s", l.id), err)
+		l.unread(fmt.Sprintf("who is in the teams that matter to %s", l.id), err)
 		l.remembered = l.remembered || remembered
 		if rule.listed && needed {
 			rule = rule.withTeams(l.id.Repo, members)
@@ -145,20 +145,24 @@ func (l *looking) readPeople(ctx context.Context) {
 }
 
 // readPusher asks the feed who pushed the head where the timeline does not tell.
-// That the feed did not either is believed for a while: it may come late.
 func (l *looking) readPusher(ctx context.Context) {
-	head := l.record.pull.Head
+	head, now := l.record.pull.Head, time.Now()
 	if p := l.talk.timeline.push; p.head == head && p.by != "" {
 		l.push = pushed{head: head, by: p.by}
 		return
 	}
-	if p := l.known.push; p.head == head && (p.by != "" || !l.want.Fresh && time.Since(p.asked) < recentAge) {
-		l.push = p
+	known := l.known.push
+	if known.head == head && !known.ask(now, l.want.Fresh) {
+		l.push = known
 		return
 	}
 	by, err := l.pushedBefore(ctx, l.record.pull)
 	l.unread(fmt.Sprintf("who pushed the head of %s", l.id), err)
-	if err == nil {
-		l.push = pushed{head: head, by: by, asked: time.Now()}
+	if err != nil {
+		return
+	}
+	l.push = pushed{head: head, by: by, first: now, last: now}
+	if known.head == head {
+		l.push.first = known.first
 	}
 }

@@ -62,6 +62,13 @@ func (w *world) testLook(t *testing.T) {
 			t.Error(unread)
 		}
 	})
+	r.run(t, "who opens what somebody else pushed is not the pusher", func(t *testing.T, r *repository) {
+		r.commit(w.ci, "feat2", file{path: "feat2.txt", content: "x", message: "feat: two", mail: "alice@slipway.invalid"})
+		s := r.look(r.open(w.alice, "feat2", "feat: two"), fresh).Snapshot
+		if s.Pusher != "ci" || s.PusherRead != ref.Yes || s.Pull.Author != "alice" {
+			t.Errorf("got %q", s.Pusher)
+		}
+	})
 	r.run(t, "who pushes last is the pusher, whoever wrote the commit", func(t *testing.T, r *repository) {
 		head = r.commit(w.ci, "feat1", file{path: "more.txt", content: "x", message: "feat: more", mail: "alice@slipway.invalid"})
 		r.eventually("the push is on the timeline", func() bool { return r.look(id, fresh).Snapshot.Pusher == "ci" })

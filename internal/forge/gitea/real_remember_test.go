@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -122,6 +123,20 @@ func (w *world) testRemembered(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	})
+	r.run(t, "an author who becomes known is seen by a fresh look, though the commit is the same", func(t *testing.T, r *repository) {
+		r.commit(w.alice, "feat2", file{path: "feat2.txt", content: "x", message: "feat: two", mail: "late@elsewhere.invalid"})
+		two := r.open(w.alice, "feat2", "feat: two")
+		if got := r.look(two, some).Snapshot.Commits[0].Author; got != "" {
+			t.Fatalf("got %q", got)
+		}
+		emails := map[string]any{"emails": []string{"late@elsewhere.invalid"}}
+		if err := w.Call(t.Context(), w.outsider.Token, http.MethodPost, "/user/emails", emails, nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.look(two, fresh).Snapshot.Commits[0].Author; got != "outsider" {
+			t.Errorf("got %q", got)
+		}
+	})
 	r.run(t, "a new client, as after a restart, reads everything", func(t *testing.T, r *repository) {
 		r.settled(id)
 		before := r.look(id, fresh)
@@ -200,6 +215,40 @@ func (w *world) testTeams(t *testing.T) {
 			t.Errorf("after a fresh look: got %q", got)
 		}
 	})
+}
+
+// testManyStatuses is about more statuses than a page holds.
+func (w *world) testManyStatuses(t *testing.T) {
+	r := w.repository(t, "many-statuses")
+	id, head := r.change("feat1")
+	posted := 0
+	for _, step := range []struct {
+		what        string
+		post, calls int
+	}{
+		{"at first every page is read", 70, 2},
+		{"then the last", 1, 1},
+		{"the last, though it is full by now", 29, 1},
+		{"nothing is on the next yet", 0, 1},
+		{"and now something is", 2, 1},
+		{"more than a page is new", 60, 2},
+	} {
+		r.run(t, step.what, func(t *testing.T, r *repository) {
+			for range step.post {
+				posted++
+				r.status(w.ci, head, fmt.Sprint("ci/", posted%7), "pending")
+			}
+			got := r.look(id, reconcile.Want{}).Snapshot.Checks
+			routes, _ := r.calls.seen()
+			calls := len(slices.DeleteFunc(routes, func(route string) bool { return !strings.Contains(route, "/statuses/") }))
+			if len(got.Statuses) != posted || calls != step.calls {
+				t.Errorf("%d rows of %d in %d calls, want %d", len(got.Statuses), posted, calls, step.calls)
+			}
+			if diff := cmp.Diff(w.as(t, r.id, w.bot).look(id, reconcile.Want{}).Snapshot.Checks, got); diff != "" {
+				t.Errorf("(-anew +remembering):\n%s", diff)
+			}
+		})
+	}
 }
 
 // stateOf looks for one review.

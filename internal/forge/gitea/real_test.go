@@ -63,6 +63,7 @@ func TestRealGitea(t *testing.T) {
 		"Teams":      w.testTeams,
 		"Talk":       w.testTalk,
 		"Files":      w.testFiles,
+		"ManyRows":   w.testManyStatuses,
 		"MayWrite":   w.testRememberedRights,
 		"Fork":       w.testFork,
 		"Checks":     w.testChecks,

@@ -41,19 +41,23 @@ type event struct {
 // timeline reads all of it with one call: the server counts the rows of a page
 // for the rows there are, so that pages could not be told to be whole, and
 // without a page it gives every row.
-func (c *Client) timeline(ctx context.Context, id ref.PullID) (timeline, error) {
+func (c *Client) timeline(ctx context.Context, id ref.PullID, author string) (timeline, error) {
 	var events []event
 	if _, err := c.get(ctx, repoPath(id.Repo, "issues", strconv.FormatInt(id.Number, 10), "timeline"), &events); err != nil {
 		return timeline{}, err
 	}
-	return toTimeline(events), nil
+	return toTimeline(events, author), nil
 }
 
 // toTimeline takes the events in the order in which they came, which is that of
 // the seconds they happened in and then of their ids.
-func toTimeline(events []event) timeline {
+//
+// When a pull request is opened, and when its base is changed, the server writes
+// all its commits down as a push by whoever did that. That tells nothing of who
+// pushed, so the first push by the same person after it counts for none.
+func toTimeline(events []event, author string) timeline {
 	var t timeline
-	mover := "" // who changed the base last, until they push
+	claims := author
 	for _, e := range events {
 		switch e.Type {
 		case "comment":
@@ -61,13 +65,11 @@ func toTimeline(events []event) timeline {
 				ID: e.ID, Author: login(e.User), Body: e.Body, At: e.Created.UTC(), Edited: e.Updated.UTC(),
 			})
 		case "change_target_branch":
-			t.retargeted, t.base, mover = e.Created.UTC(), e.NewRef, login(e.User)
+			t.retargeted, t.base, claims = e.Created.UTC(), e.NewRef, login(e.User)
 			t.push = push{} // the server drops what it had of pushes
 		case "pull_push":
-			// With a change of the base the server writes all commits down anew, as
-			// if whoever changed it had pushed them: that tells nothing.
-			if by := login(e.User); by == mover {
-				mover, t.push = "", push{}
+			if by := login(e.User); by == claims {
+				claims, t.push = "", push{}
 				continue
 			}
 			t.push = toPush(e)

@@ -49,6 +49,11 @@ func TestTimeline(t *testing.T) {
 			[]event{row(1, "pull_push", "alice", 1, pushes(older)), row(2, "pull_push", "mallory", 2, pushes(older, newer))},
 			timeline{push: push{by: "mallory", head: newer}},
 		},
+		"the push that the server writes down when it is opened is nobody's": {[]event{row(1, "pull_push", "author", 1, pushes(newer))}, timeline{}},
+		"the author's next one is theirs": {
+			[]event{row(1, "pull_push", "author", 1, pushes(older)), row(2, "pull_push", "author", 2, pushes(newer))},
+			timeline{push: push{by: "author", head: newer}},
+		},
 		"the last change of the base counts": {
 			[]event{row(1, "change_target_branch", "alice", 1, "", "next"), row(2, "change_target_branch", "bob", 4, "", "main")},
 			timeline{retargeted: second(4), base: "main"},
@@ -75,7 +80,7 @@ func TestTimeline(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, toTimeline(test.events), cmp.AllowUnexported(timeline{}, push{})); diff != "" {
+			if diff := cmp.Diff(test.want, toTimeline(test.events, "author"), cmp.AllowUnexported(timeline{}, push{})); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
