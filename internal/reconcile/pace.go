@@ -28,6 +28,8 @@ const (
 	// than one a second over any eleven seconds.
 	interval = 1100 * time.Millisecond
 	credit   = 2
+	// landing is the credit after a merge: its steps come in a row.
+	landing = 10
 )
 
 // pace says when a change may be looked at: once a second on average, whatever
@@ -37,6 +39,8 @@ type pace struct {
 	mu sync.Mutex
 	// due is the theoretical time of the next look at each change.
 	due map[ref.PullID]time.Time
+	// merged are those with the credit of what follows a merge.
+	merged map[ref.PullID]bool
 	// free are the changes whose next look follows from the last one.
 	free map[ref.PullID]bool
 	// whole is when each change was looked at whole.
@@ -50,7 +54,7 @@ type pace struct {
 }
 
 func newPace(rate float64) *pace {
-	p := &pace{due: map[ref.PullID]time.Time{}, free: map[ref.PullID]bool{}, whole: map[ref.PullID]time.Time{},
+	p := &pace{due: map[ref.PullID]time.Time{}, merged: map[ref.PullID]bool{}, free: map[ref.PullID]bool{}, whole: map[ref.PullID]time.Time{},
 		unsettled: map[ref.PullID]bool{}, slots: map[ref.PullID]time.Time{}}
 	if rate > 0 {
 		p.every = time.Duration(float64(time.Second) / rate)
@@ -58,17 +62,19 @@ func newPace(rate float64) *pace {
 	return p
 }
 
-// wait is when a change may be looked at; zero is now. credit is how many looks
-// may follow each other at once.
-func (p *pace) wait(id ref.PullID, credit time.Duration, now time.Time) time.Time {
+// wait is when a change may be looked at; zero is now.
+func (p *pace) wait(id ref.PullID, merged bool, now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if merged {
+		p.merged[id] = true
+	}
 	if p.free[id] {
 		delete(p.free, id)
 		return time.Time{}
 	}
 	due := p.due[id]
-	if at := due.Add(-(credit - 1) * interval); now.Before(at) {
+	if at := p.soonest(id); now.Before(at) {
 		return at
 	}
 	if len(p.due) > 20_000 {
@@ -90,10 +96,19 @@ func (p *pace) wait(id ref.PullID, credit time.Duration, now time.Time) time.Tim
 func (p *pace) next(id ref.PullID, now time.Time) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if at := p.due[id].Add(-(credit - 1) * interval); now.Before(at) {
+	if at := p.soonest(id); now.Before(at) {
 		return at
 	}
 	return now
+}
+
+// soonest is when the credit allows the next look.
+func (p *pace) soonest(id ref.PullID) time.Time {
+	looks := time.Duration(credit)
+	if p.merged[id] {
+		looks = landing
+	}
+	return p.due[id].Add(-(looks - 1) * interval)
 }
 
 // follows lets the next look at a change be made at once: it observes what came
@@ -168,6 +183,7 @@ func (p *pace) forget(id ref.PullID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.due, id)
+	delete(p.merged, id)
 	delete(p.free, id)
 	delete(p.whole, id)
 	delete(p.unsettled, id)
@@ -179,11 +195,7 @@ var errHeld = errors.New("before its time")
 
 // held says until when a look has to wait; zero is not at all.
 func (e *Engine) held(claim Claim, c change.Change, now time.Time) time.Time {
-	allowed := time.Duration(credit)
-	if c.MergeSHA != "" {
-		allowed = 10 // what follows a merge comes in a row, step by step
-	}
-	if at := e.pace.wait(c.ID, allowed, now); !at.IsZero() {
+	if at := e.pace.wait(c.ID, c.MergeSHA != "", now); !at.IsZero() {
 		return at
 	}
 	if !byClock(claim, c) || e.rechecking(claim.Key) {

@@ -19,10 +19,10 @@ func TestB3AtMostOneLookASecondWhateverTheEvents(t *testing.T) {
 		now, looks, retry := start, 0, time.Time{}
 		for i := range rapid.IntRange(1, 200).Draw(t, "events") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1500).Draw(t, "ms")) * time.Millisecond)
-			at := p.wait(id, 2, now)
+			at := p.wait(id, false, now)
 			if at.IsZero() {
 				looks++
-			} else if retry = at; !at.After(now) || at.Sub(now) > time.Second {
+			} else if retry = at; !at.After(now) || at.Sub(now) > interval {
 				t.Fatalf("told at %s to wait until %s", now, at)
 			}
 			if i == 0 && looks != 1 {
@@ -32,27 +32,42 @@ func TestB3AtMostOneLookASecondWhateverTheEvents(t *testing.T) {
 				t.Fatalf("%d looks in %s", looks, now.Sub(start))
 			}
 		}
-		if !retry.IsZero() && retry.After(now) && !p.wait(id, 2, retry).IsZero() {
+		if !retry.IsZero() && retry.After(now) && !p.wait(id, false, retry).IsZero() {
 			t.Fatal("the look is not made when it was said to be")
 		}
 	})
 }
 
+func TestAnEventMakesAChangeDueWhenItMayBeLookedAt(t *testing.T) {
+	p, id, now := newPace(0), ref.PullID{Number: 1}, time.Now()
+	for n := range credit + 1 {
+		if at := p.next(id, now); at.Equal(now) != (n < credit) {
+			t.Fatalf("after %d looks: in %s", n, at.Sub(now))
+		}
+		if n < credit {
+			p.wait(id, false, now)
+		}
+	}
+	if p.wait(id, true, now); !p.next(id, now).Equal(now) {
+		t.Fatal("the steps after a merge wait")
+	}
+}
+
 func TestALookThatFollowsFromTheLastOneWaitsForNothing(t *testing.T) {
 	p, id, now := newPace(0), ref.PullID{Number: 1}, time.Now()
 	for range 2 {
-		if at := p.wait(id, 2, now); !at.IsZero() {
+		if at := p.wait(id, false, now); !at.IsZero() {
 			t.Fatal("within the credit")
 		}
 	}
-	if at := p.wait(id, 2, now); at.IsZero() {
+	if at := p.wait(id, false, now); at.IsZero() {
 		t.Fatal("beyond the credit")
 	}
 	p.follows(id)
-	if at := p.wait(id, 2, now); !at.IsZero() {
+	if at := p.wait(id, false, now); !at.IsZero() {
 		t.Fatal("what followed waited")
 	}
-	if at := p.wait(id, 2, now); at.IsZero() {
+	if at := p.wait(id, false, now); at.IsZero() {
 		t.Fatal("it follows once")
 	}
 }
