@@ -155,6 +155,9 @@ func used(checked *cel.Ast, all []variable) []variable {
 func firstIssue(issues *cel.Issues) string {
 	e := issues.Errors()[0]
 	message := strings.TrimSuffix(oneLine(e.Message), " (in container '')")
+	if e.Location.Line() < 1 {
+		return "does not compile: " + message
+	}
 	return fmt.Sprintf("does not compile: %s (line %d, column %d of the expression)", message, e.Location.Line(), e.Location.Column()+1)
 }
 

@@ -60,6 +60,17 @@ func (f form) then(ask func(node)) form {
 	return f
 }
 
+// most bounds a list: what is longer is not read at all.
+func (f form) most(items int) form {
+	read := f.read
+	f.shape.maxItems = items
+	f.read = func(n node) {
+		n.most = items
+		read(n)
+	}
+	return f
+}
+
 // noting learns whether there was any fault in a value, once it is read.
 func (f form) noting(r *reader, faulty *bool) form {
 	read := f.read
@@ -162,8 +173,16 @@ func (r *reader) list(n node, each func(node)) {
 		r.wrongKind(n, "a list")
 		return
 	}
-	if len(n.Content) == 0 {
+	most := n.most
+	if most == 0 {
+		most = maxItems
+	}
+	switch {
+	case len(n.Content) == 0:
 		r.fault(n, "is an empty list")
+	case len(n.Content) > most:
+		r.fault(n, "has %d entries, want at most %d", len(n.Content), most)
+		return
 	}
 	for i, item := range n.Content {
 		each(node{Node: item, line: item.Line, path: fmt.Sprintf("%s[%d]", n.path, i), file: n.file})

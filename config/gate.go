@@ -9,6 +9,10 @@ import (
 // checkKeys is what may be said of a check beside where it comes from.
 type checkKeys uint8
 
+// maxRules is how many conditions, freezes or demands a gate may have: each is
+// compiled whenever a policy is read, also one that a stranger proposes.
+const maxRules = 50
+
 const (
 	sourceOnly checkKeys = iota
 	pathsToo             // and the paths it is for
@@ -27,8 +31,8 @@ func (r *reader) gate(g *gate.Policy, needsChecks bool, labelled func(node)) for
 		may("approvals", r.approvals(g), "Whose approvals are needed. A bare number is its `count`."),
 		may("vetoes", r.who(&g.Vetoers, true), "Who may veto though their approval would not count. Whoever may approve may veto as well. See [people](#choosing-people)."),
 		may("hold_labels", r.texts(&g.HoldLabels).then(labelled), "Labels that keep a pull request waiting while one of them is set. Case does not matter."),
-		may("freeze", r.freezes(&g.Freezes), "Times in which nothing merges."),
-		may("conditions", r.conditions(&g.Conditions), "Expressions that must all hold."),
+		may("freeze", r.freezes(&g.Freezes).most(maxRules), "Times in which nothing merges."),
+		may("conditions", r.conditions(&g.Conditions).most(maxRules), "Expressions that must all hold."),
 		may("up_to_date", r.flag(&g.UpToDate), "Whether the head must contain the tip of its base."),
 		may("linear", r.flag(&g.Linear), "Whether a merge commit among those of the pull request blocks."),
 		may("when", r.when(&g.OnRequest), "`ready` merges as soon as everything is met; `asked` waits until somebody who may has asked for it (`/merge when ready`)."),
@@ -44,8 +48,8 @@ func (r *reader) floor(g *gate.Policy) form {
 		may("approvals", r.floorApprovals(g), "What is asked of approvals. A bare number is its `count`."),
 		may("vetoes", r.who(&g.Vetoers, true), "Who may veto besides."),
 		may("hold_labels", r.texts(&g.HoldLabels), "Labels that hold besides."),
-		may("freeze", r.freezes(&g.Freezes), "Times in which nothing merges, besides."),
-		may("conditions", r.conditions(&g.Conditions), "Expressions that must hold besides."),
+		may("freeze", r.freezes(&g.Freezes).most(maxRules), "Times in which nothing merges, besides."),
+		may("conditions", r.conditions(&g.Conditions).most(maxRules), "Expressions that must hold besides."),
 		may("up_to_date", r.flag(&g.UpToDate), "`true` asks for it everywhere."),
 		may("linear", r.flag(&g.Linear), "`true` asks for it everywhere."),
 		may("when", r.when(&g.OnRequest), "`asked` asks for it everywhere."),
@@ -136,7 +140,7 @@ func (r *reader) approvals(g *gate.Policy) form {
 		may("exclude", r.who(&g.Excluded, true), docExclude),
 		may("operator_once", r.flag(&g.OperatorOnce), docOperatorOnce),
 		may("codeowners", r.codeowners(&g.Owners), docCodeowners),
-		may("demand", r.demands(&g.Demands), docDemand),
+		may("demand", r.demands(&g.Demands).most(maxRules), docDemand),
 	).named("approvals"))
 }
 
@@ -147,7 +151,7 @@ func (r *reader) floorApprovals(g *gate.Policy) form {
 		may("exclude", r.who(&g.Excluded, true), docExclude),
 		may("operator_once", r.flag(&g.OperatorOnce), docOperatorOnce+" `true` asks for it everywhere."),
 		may("codeowners", r.codeowners(&g.Owners), docCodeowners),
-		may("demand", r.demands(&g.Demands), docDemand),
+		may("demand", r.demands(&g.Demands).most(maxRules), docDemand),
 	))
 }
 

@@ -20,6 +20,7 @@ const (
 	defaultMessage = "{{.Body}}"
 	maxTitle       = 200      // characters
 	maxMessage     = 64 << 10 // bytes
+	maxTemplate    = 16 << 10 // bytes
 )
 
 // errFull ends a template that writes more than is taken.
@@ -59,6 +60,9 @@ func compose(title, message string) func(change.MessageData) (string, string, er
 // templateFault says what is wrong with a template: what it may not do, and
 // what fails on a pull request that has everything, or nothing.
 func templateFault(s string) string {
+	if len(s) > maxTemplate {
+		return fmt.Sprintf("is longer than %d bytes", maxTemplate)
+	}
 	t, err := parseTemplate(s)
 	if err != nil {
 		return "is no template: " + templateError(err)

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -87,6 +88,30 @@ func TestAFaultyPolicyNeverMerges(t *testing.T) {
 	})
 	if good == 0 || bad == 0 {
 		t.Fatalf("%d good and %d bad files: one kind was not tried", good, bad)
+	}
+}
+
+// TestAListIsBounded tries lists that would take long to read: a pull request
+// may propose any policy.
+func TestAListIsBounded(t *testing.T) {
+	var conditions, labels strings.Builder
+	for i := range 51 {
+		fmt.Fprintf(&conditions, "    - {name: c%d, expr: lines < %d}\n", i, i)
+	}
+	for i := range 1001 {
+		fmt.Fprintf(&labels, "    - label-%d\n", i)
+	}
+	for _, row := range []struct{ key, list, want string }{
+		{"conditions", conditions.String(), "has 51 entries, want at most 50"},
+		{"hold_labels", labels.String(), "has 1001 entries, want at most 1000"},
+	} {
+		plan, faults := config.ParsePolicy(config.PolicyFile, withGate("  "+row.key+":\n"+row.list))
+		says(t, faults, []string{".slipway.yaml:3: gate." + row.key + ": " + row.want})
+		if len(plan.Gate.Conditions) > 0 {
+			t.Error("conditions are compiled all the same")
+		}
+		_, faults = config.ParsePolicy(config.PolicyFile, withGate("  "+row.key+":\n"+row.list[strings.Index(row.list, "\n")+1:]))
+		says(t, faults, nil)
 	}
 }
 

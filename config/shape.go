@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"strings"
 
@@ -34,6 +35,7 @@ type shape struct {
 	// Of a list.
 	items    *shape
 	distinct bool
+	maxItems int // 0: the general bound
 	// Of a text or number.
 	pattern     string
 	enum        []string
@@ -115,7 +117,7 @@ func (s shape) schema() map[string]any {
 	case object:
 		s.objectSchema(m)
 	case array:
-		m["items"], m["minItems"] = s.items.schema(), 1
+		m["items"], m["minItems"], m["maxItems"] = s.items.schema(), 1, cmp.Or(s.maxItems, maxItems)
 		if s.distinct {
 			m["uniqueItems"] = true
 		}

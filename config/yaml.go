@@ -19,6 +19,8 @@ import (
 const (
 	// maxFile is how large a file may be, in bytes.
 	maxFile = 1 << 20
+	// maxItems is how many entries a list may have, where nothing less is said.
+	maxItems = 1000
 	// minDuration is the least that any duration in a file may be: what comes
 	// oftener, or is over sooner, is a slip of the unit.
 	minDuration = time.Second
@@ -47,6 +49,8 @@ type node struct {
 	// partial asks for no needed key: it is a part of something that is completed
 	// elsewhere.
 	partial bool
+	// most is how many entries a list may have; 0: maxItems.
+	most int
 }
 
 // document parses data and reads its top value.
