@@ -75,10 +75,9 @@ type Client struct {
 	app      *sdk.Client // signs as the App itself; nil with a token
 	onUnread func(error)
 
-	mu      sync.Mutex
-	self    *account             // once read
-	pushers map[tip]string       // who pushed a head, once told
-	green   map[posted]time.Time // the gate's successes of late, and when they were posted
+	mu    sync.Mutex
+	self  *account             // once read
+	green map[posted]time.Time // the gate's successes of late, and when they were posted
 }
 
 var _ reconcile.Forge = (*Client)(nil)
@@ -119,7 +118,6 @@ func New(c Config) (*Client, error) {
 		login:    c.Login,
 		noreply:  "users.noreply." + strings.TrimPrefix(base.Hostname(), "api."),
 		onUnread: c.OnUnread,
-		pushers:  map[tip]string{},
 		green:    map[posted]time.Time{},
 	}
 	token := plain(c.Token)

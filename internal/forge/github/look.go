@@ -48,9 +48,9 @@ func (r *reading) within(ctx context.Context) context.Context {
 // fault.Changed.
 //
 // Calls: the pull request twice, its base, the comparison of the two, reviews,
-// comments, timeline, statuses, check runs and workflow runs once each per
-// hundred rows; the jobs of each run; the right of each decisive reviewer; once
-// for each head who pushed it. What the server says is unchanged since it was
+// comments, timeline, statuses, check runs, workflow runs and the branch's last
+// pushes once each per hundred rows; the jobs of each run; the right of each
+// decisive reviewer. What the server says is unchanged since it was
 // read last costs nothing of the rate limit. A look that need not be fresh asks
 // only what the pull request's own time of change cannot tell: five calls, and
 // the jobs of runs under way.
@@ -135,7 +135,7 @@ func (c *Client) look(ctx context.Context, pull record, want reconcile.Want, r *
 		return err
 	})
 	part("last push", func() (err error) {
-		s.Pusher, s.PusherRead, err = c.pusher(ctx, pull)
+		s.Pusher, s.PusherRead, err = c.pusher(ofPull, pull)
 		return err
 	})
 	if want.Approvers {
@@ -170,7 +170,7 @@ func (c *Client) readCommits(ctx context.Context, pull record, l *look, r *readi
 	}
 	s.Commits, s.CommitsRead = withCoAuthors(between.commits, between.people), ref.Yes
 	s.UpToDate = between.upToDate
-	s.Files, err = c.files(r.within(ctx), pull, between.files)
+	s.Files, err = c.files(r.since(ctx, pull.Updated), pull, between.files)
 	s.FilesRead = whole(err)
 	s.WorkflowsChanged = s.FilesRead
 	if err == nil {

@@ -16,15 +16,6 @@ import (
 	"slipway/internal/ref"
 )
 
-// tip is a branch at a commit.
-type tip struct {
-	repo   ref.RepoID
-	branch string
-	head   ref.SHA
-}
-
-const pushersLimit = 10000 // heads remembered
-
 // judgeReviewers sets Eligible and Official on every review by somebody whose
 // word decides. GitHub counts the approvals of those with write access, and has
 // no list of approvers beside that.
@@ -111,26 +102,19 @@ func (c *Client) teams(ctx context.Context, names []string) (map[string][]string
 	return members, errors.Join(faults...)
 }
 
-// pusher says who brought the head's branch to the head. What was told once
-// stays so.
+// pusher says who brought the head's branch to the head, the last time that
+// somebody did.
 func (c *Client) pusher(ctx context.Context, pull record) (string, ref.Fact, error) {
 	if pull.HeadRepo.IsZero() {
-		return "", ref.Unknown, nil
-	}
-	head := tip{repo: pull.HeadRepo, branch: pull.HeadBranch, head: pull.Head}
-	c.mu.Lock()
-	who, found := c.pushers[head]
-	c.mu.Unlock()
-	if found {
-		return who, ref.Yes, nil
+		return "", ref.Unknown, nil // the fork is gone
 	}
 	var moves []struct {
 		Ref   string    `json:"ref"`
 		After string    `json:"after"`
 		Actor *sdk.User `json:"actor"`
 	}
-	ofBranch := "refs/heads/" + head.branch
-	_, err := c.get(ctx, query(repoPath(head.repo, "activity"), sdk.ListOptions{PerPage: pageSize}, url.Values{"ref": {ofBranch}}), &moves)
+	branch := "refs/heads/" + pull.HeadBranch
+	_, err := c.get(ctx, query(repoPath(pull.HeadRepo, "activity"), sdk.ListOptions{PerPage: pageSize}, url.Values{"ref": {branch}}), &moves)
 	if status(err) == http.StatusNotFound {
 		return "", ref.Unknown, nil // a fork that is not shown, or a server that does not tell
 	}
@@ -138,21 +122,15 @@ func (c *Client) pusher(ctx context.Context, pull record) (string, ref.Fact, err
 		return "", ref.Unknown, refused(err)
 	}
 	for _, m := range moves { // newest first
-		if m.Ref == ofBranch && m.After == string(head.head) && m.Actor.GetLogin() != "" {
-			c.rememberPusher(head, m.Actor.GetLogin())
-			return m.Actor.GetLogin(), ref.Yes, nil
+		if m.Ref != branch || m.After != string(pull.Head) {
+			continue
 		}
+		if who := m.Actor.GetLogin(); who != "" {
+			return who, ref.Yes, nil
+		}
+		break // somebody who is gone; whoever pushed it before that does not count
 	}
 	return "", ref.Unknown, nil
-}
-
-func (c *Client) rememberPusher(head tip, who string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.pushers) >= pushersLimit {
-		clear(c.pushers) // they are told again
-	}
-	c.pushers[head] = who
 }
 
 // reviewers are those whose word decides anything, each once.

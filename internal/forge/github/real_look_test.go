@@ -169,6 +169,26 @@ func TestAChangedBaseIsSeen(t *testing.T) {
 	}
 }
 
+func TestWhoPushedAHeadBackIsWhoPushedIt(t *testing.T) {
+	s := start(t)
+	c := s.client()
+	id, first := s.change("feature")
+	second := s.push("bob", "feature", github.Commit{Message: "More", Files: map[string]string{"m.txt": "m"}})
+	for _, step := range []struct {
+		who  string
+		head ref.SHA
+	}{{"", second}, {"carol", first}, {"alice", second}} {
+		want := "bob"
+		if step.who != "" {
+			want = step.who
+			s.as(step.who, "PATCH", "/git/refs/heads/feature", map[string]any{"sha": string(step.head), "force": true})
+		}
+		if sn := s.look(c, id, reconcile.Want{Fresh: true}).Snapshot; sn.Pull.Head != step.head || sn.Pusher != want || sn.PusherRead != ref.Yes {
+			t.Errorf("%s was pushed by %q (%s), want %q", sn.Pull.Head.Short(), sn.Pusher, sn.PusherRead, want)
+		}
+	}
+}
+
 func TestAConflictIsSeen(t *testing.T) {
 	s := start(t)
 	c := s.client()
