@@ -116,8 +116,8 @@ func (w *world) testChecks(t *testing.T) {
 			t.Errorf("missing: %v", want)
 		}
 	})
-	r.run(t, "a look with four runs takes fifteen calls: nine, one for each run, the runs' two folders", func(t *testing.T, r *repository) {
-		if len(routes) != 15 {
+	r.run(t, "a look with four runs takes sixteen calls: ten, one for each run, the runs' two folders", func(t *testing.T, r *repository) {
+		if len(routes) != 16 {
 			t.Errorf("%d calls: %q", len(routes), routes)
 		}
 	})
