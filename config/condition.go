@@ -56,7 +56,7 @@ func (r *reader) conditions(into *[]gate.Condition) form {
 			if c.expr == "" {
 				return
 			}
-			holds, wrong := compile(c.expr)
+			holds, wrong := r.compile(c.expr)
 			if wrong != "" {
 				r.fault(n, "%s", wrong)
 			}
@@ -82,19 +82,12 @@ func (r *reader) conditions(into *[]gate.Condition) form {
 }
 
 // compile makes a function of an expression, or says what is wrong with it.
-func compile(expr string) (holds func(gate.Snapshot) (ref.Fact, string), wrong string) {
+func (r *reader) compile(expr string) (holds func(gate.Snapshot) (ref.Fact, string), wrong string) {
 	if len(expr) > maxExpression {
 		return nil, fmt.Sprintf("is longer than %d characters", maxExpression)
 	}
 	all := variables()
-	options := []cel.EnvOption{
-		ext.NativeTypes(reflect.TypeFor[conditionFile](), ext.ParseStructTags(true)),
-		cel.ParserRecursionLimit(50),
-	}
-	for _, v := range all {
-		options = append(options, cel.Variable(v.name, v.typ))
-	}
-	env, err := cel.NewEnv(options...)
+	env, err := r.environment(all)
 	if err != nil {
 		return nil, "cannot be compiled: " + err.Error()
 	}
@@ -110,6 +103,23 @@ func compile(expr string) (holds func(gate.Snapshot) (ref.Fact, string), wrong s
 		return nil, "cannot be compiled: " + err.Error()
 	}
 	return evaluator(program, used(checked, all)), ""
+}
+
+// environment is where expressions are compiled: one for all of a file.
+func (r *reader) environment(all []variable) (*cel.Env, error) {
+	if r.cel != nil {
+		return r.cel, nil
+	}
+	options := []cel.EnvOption{
+		ext.NativeTypes(reflect.TypeFor[conditionFile](), ext.ParseStructTags(true)),
+		cel.ParserRecursionLimit(50),
+	}
+	for _, v := range all {
+		options = append(options, cel.Variable(v.name, v.typ))
+	}
+	env, err := cel.NewEnv(options...)
+	r.cel = env
+	return env, err
 }
 
 // evaluator asks the program about a snapshot. What it names must have been

@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/google/cel-go/cel"
 	"go.yaml.in/yaml/v3"
 
 	"slipway/gate"
@@ -37,6 +38,8 @@ type reader struct {
 	after []func()
 	// origin names the file of keys that stand in another one.
 	origin map[*yaml.Node]string
+	// cel is where conditions are compiled, once one is.
+	cel *cel.Env
 }
 
 // node is a value in the document, with the line and path of its key.
