@@ -112,7 +112,6 @@ func repositories(conf config.Server, forges map[string]forge) []reconcile.Repos
 			ID: r.Repo, Branch: r.Branch, Forge: made.Forge, Bot: f.Login, Host: r.Forge, Image: registry.Host + "/" + r.Image,
 			Source: made.site + "/" + r.Repo.String(), Namespaces: r.Namespaces, Roles: roles(conf.Roles), Teams: teams,
 			OwnersFiles: owners.Files(made.dialect), Owners: readOwners(made.dialect),
-			Canary: slices.ContainsFunc(conf.Canaries, func(c config.Canary) bool { return c.Repo == r.Repo }),
 		})
 	}
 	return out

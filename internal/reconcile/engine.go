@@ -83,9 +83,6 @@ type Repository struct {
 	// wrong with them.
 	OwnersFiles []string
 	Owners      func(data []byte) (OwnersRules, []string)
-	// Canary says that canaries are let out there: what would merge from one of
-	// their branches is not merged, but told.
-	Canary bool
 }
 
 // OwnersRules say who owns changed files.

@@ -33,7 +33,7 @@ func (e *Engine) observe(ctx context.Context, claim Claim, repo Repository, c ch
 		s.heard.change = c
 	}
 	s.observation.Fingerprint, s.observation.Seq = fingerprint, claim.Seq
-	if o := &s.observation; repo.Canary && strings.HasPrefix(o.Pull.HeadBranch, gate.CanaryPrefix) {
+	if o := &s.observation; o.Pull.Canary() {
 		o.Verdict = o.Verdict.Caught()
 	}
 	return s, nil

@@ -32,8 +32,8 @@ const (
 // marker, edited only when its text changes, never repeated. It says when there
 // is more to write; zero: nothing.
 func (e *Engine) explain(ctx context.Context, claim Claim, repo Repository, id ref.PullID, s seen, now time.Time) time.Time {
-	if !e.Sticky {
-		return time.Time{}
+	if !e.Sticky || s.observation.Pull.Canary() {
+		return time.Time{} // a canary is nobody's change
 	}
 	c, err := e.stored(ctx, id)
 	if err != nil {
