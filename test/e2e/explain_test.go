@@ -52,7 +52,7 @@ func TestExplainNamesTheActAndThePerson(t *testing.T) {
 	p := open(t, "explain", wish{edit: asking, active: 3e9})
 	bob, carol := p.stage.Reviewers[0], p.stage.Reviewers[1]
 	p.owned("/owned/.* @carol\n")
-	for _, b := range []blocked{
+	cases := []blocked{
 		{"an approval is missing", func(p *place) ref.PullID {
 			id := p.propose("one-approval", "feat: one approval")
 			p.approve(id, bob)
@@ -120,16 +120,20 @@ func TestExplainNamesTheActAndThePerson(t *testing.T) {
 			p.approve(id)
 			return id
 		}, gate.CodeCondition, "larger than anybody reads", "author", "small"},
-	} {
-		t.Run(b.name, func(t *testing.T) { p.in(t).explained(b) })
+	}
+	made := make([]ref.PullID, len(cases))
+	for i, b := range cases { // all first, so that they wait for CI together
+		made[i] = b.make(p)
+	}
+	for i, b := range cases {
+		t.Run(b.name, func(t *testing.T) { p.in(t).explained(made[i], b) })
 	}
 }
 
-// explained makes the pull request, waits until it lacks what it must, and reads
-// what a person and a program are told.
-func (p *place) explained(b blocked) {
+// explained waits until a pull request lacks what it must, and reads what a
+// person and a program are told.
+func (p *place) explained(id ref.PullID, b blocked) {
 	p.Helper()
-	id := b.make(p)
 	p.wait(id, lookLimit, "to be blocked as it must", func(c change.Change) error {
 		if err := settledExcept(c, b.code); err != nil {
 			return err
