@@ -23,14 +23,14 @@ func (w *world) intended(n int64, head ref.SHA, commits int) change.Change {
 	w.Helper()
 	c := change.New(pull(n))
 	c.Title, c.Author, c.Base, c.Head = "feat: x", "alice", "main", head
-	kept := snapshotOf(w.T, gate.Snapshot{Pull: gate.PullRequest{ID: pull(n), Head: head, Base: "main", BaseHead: head}})
+	kept := snapshotOf(w.TB, gate.Snapshot{Pull: gate.PullRequest{ID: pull(n), Head: head, Base: "main", BaseHead: head}})
 	c.Intent = &change.MergeIntent{Head: head, Base: "main", At: time.Now(), Commits: commits, Snapshot: kept.Hash}
 	w.keep(reconcile.Write{Change: &c, Snapshot: &kept})
 	return c
 }
 
 // snapshotOf is a snapshot as the store keeps it.
-func snapshotOf(t *testing.T, s gate.Snapshot) reconcile.Snapshot {
+func snapshotOf(t testing.TB, s gate.Snapshot) reconcile.Snapshot {
 	t.Helper()
 	body, err := json.Marshal(s)
 	if err != nil {

@@ -26,7 +26,7 @@ deploy: {cluster: main, namespace: acme, deployment: app, container: app, health
 `
 
 // gated is a world with people in their roles and a policy.
-func gated(t *testing.T, when string, adapt ...func(*world, *reconcile.Config)) *world {
+func gated(t testing.TB, when string, adapt ...func(*world, *reconcile.Config)) *world {
 	t.Helper()
 	w := newWorld(t, append([]func(*world, *reconcile.Config){func(_ *world, c *reconcile.Config) {
 		c.Repositories[0].Teams = []string{"acme/sre"}

@@ -38,7 +38,7 @@ const (
 // world is an engine over a real store, with a history, a forge that serves it
 // and a cluster, which live in memory and do what the real ones do.
 type world struct {
-	*testing.T
+	testing.TB
 	store   *store.Store
 	engine  *reconcile.Engine
 	history *history
@@ -73,7 +73,7 @@ func (l *serverLog) count(words string) int {
 	return n
 }
 
-func newWorld(t *testing.T, adapt ...func(*world, *reconcile.Config)) *world {
+func newWorld(t testing.TB, adapt ...func(*world, *reconcile.Config)) *world {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "slipway.db")})
 	if err != nil {
@@ -84,7 +84,7 @@ func newWorld(t *testing.T, adapt ...func(*world, *reconcile.Config)) *world {
 			t.Error(err)
 		}
 	})
-	w := &world{T: t, store: s, history: newHistory(), cluster: newCluster(), log: &serverLog{}}
+	w := &world{TB: t, store: s, history: newHistory(), cluster: newCluster(), log: &serverLog{}}
 	w.forge = &forge{history: w.history, asked: map[ref.PullID]int{}, pulls: map[ref.PullID]gate.PullRequest{}, open: map[ref.PullID]*openPull{}}
 	conf := reconcile.Config{
 		Store: s, Queue: s, Git: w.history, Clusters: map[string]reconcile.Cluster{"main": w.cluster},
@@ -116,7 +116,7 @@ func newWorld(t *testing.T, adapt ...func(*world, *reconcile.Config)) *world {
 }
 
 // rebuilt is the same world under another engine, as after a restart.
-func rebuilt(t *testing.T, w *world, adapt func(c *reconcile.Config)) *world {
+func rebuilt(t testing.TB, w *world, adapt func(c *reconcile.Config)) *world {
 	t.Helper()
 	adapt(&w.conf)
 	w.engine = reconcile.New(w.conf)
@@ -138,12 +138,12 @@ func (w *world) run() {
 
 // stop runs engines one after the other.
 type stop struct {
-	t      *testing.T
+	t      testing.TB
 	cancel context.CancelFunc
 	done   chan error
 }
 
-func newStop(t *testing.T) *stop { return &stop{t: t} }
+func newStop(t testing.TB) *stop { return &stop{t: t} }
 
 func (s *stop) run(w *world) {
 	ctx, cancel := context.WithCancel(s.t.Context())

@@ -51,7 +51,8 @@ func measurements() []measurement {
 		{"B6", "./internal/reconcile", "^BenchmarkB6$", once, []figure{
 			{what: "list calls per 50 of 10,000 unfinished changes, in one resync", ours: "lists/50", atMost: 1},
 			{what: "status reads per change that waits only on checks", ours: "reads/waiting", atMost: 1},
-			{what: "other calls", ours: "others", atMost: 0},
+			{what: "other calls about changes", ours: "others", atMost: 0},
+			{what: "calls about the branch and its policy", ours: "once", report: true},
 		}},
 	}
 }
