@@ -16,8 +16,7 @@ import (
 )
 
 // Prefix begins the head branch of every canary. Whoever merges must stop at a
-// pull request from such a branch in a repository of canaries, and say
-// gate.CodeCanary instead.
+// pull request from such a branch, and say gate.CodeCanary instead.
 const Prefix = gate.CanaryPrefix
 
 // Hand acts on the forge as one account.
@@ -35,11 +34,10 @@ type Hand interface {
 	Label(ctx context.Context, id ref.PullID, label string) error
 	// Status posts a commit status.
 	Status(ctx context.Context, repo ref.RepoID, head ref.SHA, context string, s gate.State) error
-	// Open lists the open pull requests whose head branch has the prefix.
-	Open(ctx context.Context, repo ref.RepoID, prefix string) (map[ref.PullID]string, error)
-	// Close closes a pull request and removes its head branch. What is closed or
-	// gone already is no error.
-	Close(ctx context.Context, id ref.PullID, branch string) error
+	// TakeBack closes the account's open pull requests whose head branch has the
+	// prefix, and removes the branches that have it and are nobody else's pull
+	// request. What is closed or gone already is no error.
+	TakeBack(ctx context.Context, repo ref.RepoID, prefix string) error
 }
 
 // Proposal is what a hand proposes.
@@ -74,11 +72,12 @@ type Config struct {
 type Judged struct {
 	Head    ref.SHA
 	Reasons []gate.Code
-	Merged  bool
+	// Approvals is how many counted.
+	Approvals int
+	Merged    bool
 }
 
-// Finding is something alarming: a rule that no longer holds, or canaries that
-// prove nothing.
+// Finding is a rule that was not seen to hold, and why.
 type Finding struct {
 	// Rule is the canary's name.
 	Rule string `json:"rule"`
@@ -94,7 +93,12 @@ type Finding struct {
 type Report struct {
 	Repo ref.RepoID `json:"repo"`
 	// Held are the rules that held.
-	Held     []string  `json:"held"`
+	Held []string `json:"held"`
+	// Untried are those that could not be tried with what was lent: no alarm, but
+	// no proof either.
+	Untried []Finding `json:"untried,omitempty"`
+	// Findings are alarming: a rule that no longer holds, or canaries that prove
+	// nothing.
 	Findings []Finding `json:"findings,omitempty"`
 	Began    time.Time `json:"began"`
 	Ended    time.Time `json:"ended"`
@@ -137,15 +141,24 @@ func Round(ctx context.Context, c Config) (Report, error) {
 	r := &round{Config: c, report: Report{Repo: c.Repo, Began: c.Now(), Held: []string{}}}
 	err := r.run(ctx)
 	// They are taken back whatever happened, and whoever told us to stop.
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	err = errors.Join(err, r.takeBack(clean))
+	err = errors.Join(err, TakeBack(context.WithoutCancel(ctx), r.Author, r.Repo))
 	r.report.Ended = c.Now()
 	return r.report, err
 }
 
+// TakeBack takes back every canary that the author let out, those of a round
+// that was cut off among them.
+func TakeBack(ctx context.Context, author Hand, repo ref.RepoID) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if err := author.TakeBack(ctx, repo, Prefix); err != nil {
+		return fmt.Errorf("take back the canaries of %s: %w", repo, err)
+	}
+	return nil
+}
+
 func (r *round) run(ctx context.Context) error {
-	if err := r.takeBack(ctx); err != nil { // of a round that was cut off
+	if err := TakeBack(ctx, r.Author, r.Repo); err != nil {
 		return err
 	}
 	var err error
@@ -157,31 +170,32 @@ func (r *round) run(ctx context.Context) error {
 	}
 	for _, one := range rules() {
 		if missing := one.needs(r.Config, r.policy); missing != "" {
-			r.find(one.name, ref.PullID{}, false, "not tried: "+missing)
+			r.report.Untried = append(r.report.Untried, Finding{Rule: one.name, Says: missing})
 			continue
 		}
-		if err := r.letOut(ctx, one); err != nil {
-			return fmt.Errorf("canary %s: %w", one.name, err)
+		if err := r.letOut(ctx, one); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil { // the others may fly all the same
+			r.find(one.name, ref.PullID{}, false, "it could not be let out: "+err.Error())
 		}
 	}
 	return r.watch(ctx)
 }
 
 func (r *round) letOut(ctx context.Context, one rule) error {
-	b := &bird{rule: one, branch: fmt.Sprintf("%s%s-%d", Prefix, one.name, r.report.Began.Unix()), approvers: max(gate.MinApprovals, r.policy.Approvals)}
+	b := &bird{rule: one, branch: Prefix + r.stamped(one.name), approvers: r.wanted()}
 	title := one.title
 	if title == "" {
 		title = "test: canary " + one.name
 	}
 	var err error
 	b.id, b.head, err = r.Author.Propose(ctx, Proposal{
-		Repo: r.Repo, Base: r.Base, Branch: b.branch, Title: title, Path: "canary/" + one.name + ".txt",
+		Repo: r.Repo, Base: r.Base, Branch: b.branch, Title: title, Path: r.path(one.name),
 		Content: r.report.Began.UTC().Format(time.RFC3339) + "\n", Mail: one.mail,
 	})
 	if err != nil {
 		return err
 	}
-	r.birds = append(r.birds, b)
 	if one.breaks != nil {
 		if err := one.breaks(ctx, r, b); err != nil {
 			return err
@@ -190,8 +204,23 @@ func (r *round) letOut(ctx context.Context, one rule) error {
 	if err := r.approve(ctx, b); err != nil {
 		return err
 	}
-	return r.reportChecks(ctx, b)
+	if err := r.reportChecks(ctx, b); err != nil {
+		return err
+	}
+	r.birds = append(r.birds, b)
+	return nil
 }
+
+// stamped makes a name this round's own.
+func (r *round) stamped(name string) string {
+	return fmt.Sprintf("%s-%d", name, r.report.Began.Unix())
+}
+
+// path is a file that no other canary touches, nor one of another round.
+func (r *round) path(name string) string { return "canary/" + r.stamped(name) + ".txt" }
+
+// wanted is how many approvals the policy wants.
+func (r *round) wanted() int { return max(gate.MinApprovals, r.policy.Approvals) }
 
 // approve has as many reviewers approve the head as the canary wants.
 func (r *round) approve(ctx context.Context, b *bird) error {
@@ -257,72 +286,4 @@ func (r *round) watch(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// judge says whether a canary has come to rest, and notes how.
-func (r *round) judge(b *bird, j Judged, late bool) bool {
-	escaped, expected, moving := false, false, false
-	var others []string
-	for _, c := range j.Reasons {
-		switch {
-		case c == gate.CodeCanary:
-			escaped = true
-		case c == b.code:
-			expected = true
-		case c == gate.CodeUnknown || c == gate.CodeCheckPending || c == gate.CodeCheckMissing:
-			moving = true
-		default:
-			others = append(others, string(c))
-		}
-	}
-	current := j.Head == b.head
-	switch {
-	case j.Merged:
-		r.find(b.name, b.id, true, "it was merged")
-	case b.code == "" && current && escaped:
-		r.report.Held = append(r.report.Held, b.name)
-	case escaped && current:
-		r.find(b.name, b.id, true, fmt.Sprintf("nothing would keep it from merging, though it breaks the rule %s", b.name))
-	case current && expected && !moving && len(others) == 0:
-		r.report.Held = append(r.report.Held, b.name)
-	case !late:
-		return false
-	case b.code == "":
-		r.find(b.name, b.id, false, "the canaries prove nothing: the one that breaks no rule would not merge either"+because(j, others))
-	case !current:
-		r.find(b.name, b.id, false, "it was not judged in time")
-	case expected:
-		r.find(b.name, b.id, false, "it is blocked, but not by its rule alone"+because(j, others))
-	default:
-		r.find(b.name, b.id, false, fmt.Sprintf("it is not blocked by %s", b.code)+because(j, others))
-	}
-	return true
-}
-
-func because(j Judged, others []string) string {
-	switch {
-	case len(others) > 0:
-		return ": " + strings.Join(others, ", ")
-	case len(j.Reasons) > 0:
-		return fmt.Sprintf(": %s", j.Reasons)
-	}
-	return ""
-}
-
-func (r *round) find(rule string, id ref.PullID, escaped bool, says string) {
-	r.report.Findings = append(r.report.Findings, Finding{Rule: rule, Pull: id, Escaped: escaped, Says: says})
-}
-
-// takeBack closes every canary there is.
-func (r *round) takeBack(ctx context.Context) error {
-	open, err := r.Author.Open(ctx, r.Repo, Prefix)
-	if err != nil {
-		return fmt.Errorf("open canaries of %s: %w", r.Repo, err)
-	}
-	for id, branch := range open {
-		if err := r.Author.Close(ctx, id, branch); err != nil {
-			return fmt.Errorf("close canary %s: %w", id, err)
-		}
-	}
-	return nil
 }

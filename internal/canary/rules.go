@@ -23,7 +23,7 @@ func rules() []rule {
 			if err := r.approve(ctx, b); err != nil {
 				return err
 			}
-			head, err := r.Author.Push(ctx, r.Repo, b.branch, "canary/after.txt", "after the approvals\n")
+			head, err := r.Author.Push(ctx, r.Repo, b.branch, r.path("after"), "after the approvals\n")
 			b.head, b.approvers = head, 0
 			return err
 		}},

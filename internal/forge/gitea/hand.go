@@ -3,6 +3,7 @@ package gitea
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -129,43 +130,56 @@ func (h Hand) Status(ctx context.Context, repo ref.RepoID, head ref.SHA, name st
 	return nil
 }
 
-// Open lists the open pull requests whose head branch has the prefix.
-func (h Hand) Open(ctx context.Context, repo ref.RepoID, prefix string) (map[ref.PullID]string, error) {
-	client, err := h.client.sdk(ctx)
-	if err != nil {
-		return nil, err
-	}
-	list, err := pages(func(o sdk.ListOptions) ([]*sdk.PullRequest, *sdk.Response, error) {
-		return client.ListRepoPullRequests(repo.Owner, repo.Name, sdk.ListPullRequestsOptions{ListOptions: o, State: sdk.StateOpen, Sort: "oldest"})
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open pull requests of %s: %w", repo, sorted(err))
-	}
-	open := map[ref.PullID]string{}
-	for _, p := range list {
-		if p.Head != nil && strings.HasPrefix(p.Head.Name, prefix) && strings.EqualFold(login(p.Poster), h.Login()) {
-			open[ref.PullID{Repo: repo, Number: p.Index}] = p.Head.Name
-		}
-	}
-	return open, nil
-}
-
-// Close closes a pull request and removes its head branch.
-func (h Hand) Close(ctx context.Context, id ref.PullID, branch string) error {
+// TakeBack closes the account's open pull requests whose head branch has the
+// prefix, and removes the branches that have it and are nobody else's pull
+// request.
+func (h Hand) TakeBack(ctx context.Context, repo ref.RepoID, prefix string) error {
 	client, err := h.client.sdk(ctx)
 	if err != nil {
 		return err
 	}
-	closed := sdk.StateClosed
-	_, response, err := client.EditPullRequest(id.Repo.Owner, id.Repo.Name, id.Number, sdk.EditPullRequestOption{State: &closed})
+	open, err := pages(func(o sdk.ListOptions) ([]*sdk.PullRequest, *sdk.Response, error) {
+		return client.ListRepoPullRequests(repo.Owner, repo.Name, sdk.ListPullRequestsOptions{ListOptions: o, State: sdk.StateOpen, Sort: "oldest"})
+	})
 	if err != nil {
-		return fmt.Errorf("close %s: %w", id, sorted(refused(response, err)))
+		return fmt.Errorf("open pull requests of %s: %w", repo, sorted(err))
 	}
-	_, response, err = client.DeleteRepoBranch(id.Repo.Owner, id.Repo.Name, branch)
-	if err = refused(response, err); err != nil && status(err) != http.StatusNotFound {
-		return fmt.Errorf("remove %s of %s: %w", branch, id.Repo, sorted(err))
+	var failed []error
+	others := map[string]bool{}
+	for _, p := range open {
+		if p.Head == nil || !strings.HasPrefix(p.Head.Name, prefix) {
+			continue
+		}
+		if !strings.EqualFold(login(p.Poster), h.Login()) {
+			others[p.Head.Name] = true
+			continue
+		}
+		closed := sdk.StateClosed
+		if _, response, err := client.EditPullRequest(repo.Owner, repo.Name, p.Index, sdk.EditPullRequestOption{State: &closed}); err != nil {
+			failed = append(failed, fmt.Errorf("close %s#%d: %w", repo, p.Index, sorted(refused(response, err))))
+			others[p.Head.Name] = true // it keeps its branch, and is found again by it
+		}
 	}
-	return nil
+	branches, err := pages(func(o sdk.ListOptions) ([]*sdk.Branch, *sdk.Response, error) {
+		return client.ListRepoBranches(repo.Owner, repo.Name, sdk.ListRepoBranchesOptions{ListOptions: o})
+	})
+	if err != nil {
+		return errors.Join(append(failed, fmt.Errorf("branches of %s: %w", repo, sorted(err)))...)
+	}
+	for _, b := range branches {
+		if !strings.HasPrefix(b.Name, prefix) || others[b.Name] {
+			continue
+		}
+		// The client answers false, and no error, for what the server refuses.
+		gone, response, err := client.DeleteRepoBranch(repo.Owner, repo.Name, b.Name)
+		if err = refused(response, err); err == nil && !gone && response.StatusCode != http.StatusNotFound {
+			err = &refusal{status: response.StatusCode, text: "the server refuses"}
+		}
+		if err != nil && status(err) != http.StatusNotFound {
+			failed = append(failed, fmt.Errorf("remove %s of %s: %w", b.Name, repo, sorted(err)))
+		}
+	}
+	return errors.Join(failed...)
 }
 
 func commitOf(f *sdk.FileResponse) (ref.SHA, error) {
