@@ -74,16 +74,12 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 	if err != nil {
 		return err
 	}
-	canaries, err := aviaries(conf, w, log)
-	if err != nil {
-		return err
-	}
 	group, running := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.engine.Run(running) })
 	group.Go(func() error { return w.server.Serve(running, listener) })
 	group.Go(func() error { w.watch(running, log); return nil })
 	group.Go(func() error { w.patrol(conf, log).Run(running); return nil })
-	for _, a := range canaries {
+	for _, a := range w.canaries {
 		group.Go(func() error { a.run(running); return nil })
 	}
 	log.Info("serving", "address", listener.Addr().String(), "repositories", len(conf.Repositories), "version", version)

@@ -29,6 +29,7 @@ type wired struct {
 	clusters map[string]*kube.Cluster
 	survey   survey
 	metrics  *server.Metrics
+	canaries flock
 }
 
 func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slog.Logger) (*wired, error) {
@@ -66,13 +67,16 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 		Sticky: conf.Comments.Sticky, CommentBudget: conf.Comments.Budget,
 	})
 	w.survey = ownSurvey(conf, forges, w.clusters)
+	if w.canaries, err = aviaries(conf, w, log); err != nil {
+		return nil, err
+	}
 	hooks := map[string]server.Hook{}
 	for name, f := range forges {
 		hooks[name] = f.hook
 	}
 	w.server = server.New(server.Config{
 		Hooks: hooks, Engine: w.engine, Reader: st, Tokens: tokens(conf),
-		Doctor: w.examine, Ready: (&fresh{keep: 3 * time.Second, now: time.Now, ask: w.reachable}).answer,
+		Canaries: w.canaries, Doctor: w.examine, Ready: (&fresh{keep: 3 * time.Second, now: time.Now, ask: w.reachable}).answer,
 		Metrics: metrics.Handler(), Count: metrics.Hook, Refused: refused(st), Now: time.Now, Log: log,
 	})
 	return w, nil

@@ -49,6 +49,7 @@ const (
 	ReplayPolicy   Verb = "policy.replay"
 	Onboard        Verb = "onboard"
 	Unfreeze       Verb = "branch.unfreeze"
+	RunCanaries    Verb = "canaries.run"
 	DeployHold     Verb = "deploy.hold"
 	DeployResume   Verb = "deploy.resume"
 	DeployRollback Verb = "deploy.rollback"
@@ -76,6 +77,7 @@ func Table() []Row {
 		{ReplayPolicy, []Role{Reader, Operator}, "judge past pull requests by another policy"},
 		{Onboard, []Role{Operator}, "set up protection, webhook, teams and rights of a repository"},
 		{Unfreeze, []Role{Operator}, "let merges to a frozen branch go on"},
+		{RunCanaries, []Role{Operator}, "have the canaries of a repository let out at once"},
 		{DeployHold, []Role{Operator}, "keep a target as it is"},
 		{DeployResume, []Role{Operator}, "let a target move again"},
 		{DeployRollback, []Role{Operator}, "take a target back to another version"},

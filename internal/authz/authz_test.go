@@ -27,6 +27,7 @@ var matrix = map[Verb]string{
 	ReplayPolicy:   "r    o",
 	Onboard:        "     o",
 	Unfreeze:       "     o",
+	RunCanaries:    "     o",
 	DeployHold:     "     o",
 	DeployResume:   "     o",
 	DeployRollback: "     o",

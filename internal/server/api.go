@@ -57,6 +57,8 @@ func (s *Server) routes() {
 		answer(w, http.StatusOK, notNil(s.Doctor(r.Context())))
 	})
 	s.guard("POST /api/v1/policy/replay", authz.ReplayPolicy, s.replay)
+	s.guard("GET /api/v1/canaries", authz.Read, s.canaries)
+	s.guard("POST /api/v1/canaries/{owner}/{name}/run", authz.RunCanaries, s.runCanaries)
 	s.guard("POST /api/v1/branches/unfreeze", authz.Unfreeze, s.unfreeze)
 	for verb, of := range changeVerbs() {
 		s.guard("POST /api/v1/changes/{owner}/{name}/{number}/"+verb, of, s.orderChange(of))

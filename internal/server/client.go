@@ -118,6 +118,17 @@ func (c *Client) Unfreeze(ctx context.Context, o UnfreezeOrder) error {
 	return c.post(ctx, "branches/unfreeze", o, nil)
 }
 
+// Canaries lists the repositories in which canaries are let out.
+func (c *Client) Canaries(ctx context.Context) (out []Aviary, err error) {
+	return out, c.get(ctx, "canaries", nil, &out)
+}
+
+// RunCanaries has a round begin in a repository, and says which.
+func (c *Client) RunCanaries(ctx context.Context, repo ref.RepoID) (Aviary, error) {
+	var out Aviary
+	return out, c.post(ctx, "canaries/"+repo.String()+"/run", struct{}{}, &out)
+}
+
 type statusError struct {
 	code int
 	text string

@@ -45,7 +45,7 @@ func NewMetrics() *Metrics {
 		ended:    counter("changes_ended_total", "Changes that ended, by outcome.", "outcome"),
 		hooks:    counter("webhooks_total", "Webhook deliveries, by forge and what became of them.", "forge", "result"),
 		calls:    histogram("forge_call_seconds", "Calls to a forge, by method and status (0: no answer).", "forge", "method", "status"),
-		canaries: gauge("canaries", "Canaries of the last round, by what became of them: held, found, escaped.", "repository", "result"),
+		canaries: gauge("canaries", "Canaries of the last round, by what became of them: held, untried, found, escaped.", "repository", "result"),
 		alarms:   counter("alarms_total", "What people must look at, by kind: unjudged, landing, emergency, drift, …", "kind"),
 		findings: prometheus.NewGauge(prometheus.GaugeOpts{Name: "slipway_findings", Help: "What the last examination found wrong."}),
 	}
@@ -83,10 +83,11 @@ func (m *Metrics) Called(forge, method, status string, took time.Duration) {
 	m.calls.WithLabelValues(forge, method, status).Observe(took.Seconds())
 }
 
-// Canaries keeps what became of a round: how many rules held, how many things
-// were found, and how many canaries would have merged.
-func (m *Metrics) Canaries(repository string, held, found, escaped int) {
-	for result, n := range map[string]int{"held": held, "found": found, "escaped": escaped} {
+// Canaries keeps what became of a round: how many rules held, how many could
+// not be tried, how many things were found, and how many canaries would have
+// merged.
+func (m *Metrics) Canaries(repository string, held, untried, found, escaped int) {
+	for result, n := range map[string]int{"held": held, "untried": untried, "found": found, "escaped": escaped} {
 		m.canaries.WithLabelValues(repository, result).Set(float64(n))
 	}
 }

@@ -30,6 +30,8 @@ type Config struct {
 	Tokens []Token
 	// Doctor examines everything that Slipway depends on.
 	Doctor func(ctx context.Context) []reconcile.Finding
+	// Canaries are let out in the repositories that were lent for it.
+	Canaries Canaries
 	// Ready says what keeps the server from working now; empty is ready.
 	Ready   func(ctx context.Context) []reconcile.Finding
 	Metrics http.Handler

@@ -106,9 +106,10 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 			server.NewToken(authz.Actor{Name: "ops", Roles: []authz.Role{authz.Operator}}, operatorSecret),
 			server.NewToken(authz.Actor{Name: "board", Roles: []authz.Role{authz.Reader}}, readerSecret),
 		},
-		Doctor:  func(context.Context) []reconcile.Finding { return nil },
-		Ready:   func(context.Context) []reconcile.Finding { return nil },
-		Metrics: server.NewMetrics().Handler(), Count: w.count, Refused: w.refused, Now: time.Now, Log: log,
+		Canaries: &aviary{},
+		Doctor:   func(context.Context) []reconcile.Finding { return nil },
+		Ready:    func(context.Context) []reconcile.Finding { return nil },
+		Metrics:  server.NewMetrics().Handler(), Count: w.count, Refused: w.refused, Now: time.Now, Log: log,
 	}
 	for _, f := range change {
 		f(w)
