@@ -167,6 +167,9 @@ type MergeIntent struct {
 	Approvals []gate.Approval `json:"approvals"`
 	// Emergency is the waiver without which it would not merge; nil for none.
 	Emergency *gate.Emergency `json:"emergency,omitempty"`
+	// TellLater says that the gate's status is posted once it has landed: the
+	// branch is known not to ask for it.
+	TellLater bool `json:"tell_later,omitempty"`
 }
 
 // Revert is the pull request that takes a bad change out of the branch.

@@ -78,7 +78,7 @@ func explain(c *Change, o Observation, p Plan, now time.Time) {
 // is what the merge is made on.
 func intend(c *Change, o Observation, p Plan, now time.Time) *MergeIntent {
 	i := MergeIntent{Head: o.Verdict.Head, Base: o.Pull.Base, BaseHead: o.Pull.BaseHead, At: now, Commits: 1, Method: p.Merge.Method,
-		Snapshot: o.Snapshot, Policy: p.Gate.Hash, Approvals: o.Verdict.Approvals}
+		Snapshot: o.Snapshot, Policy: p.Gate.Hash, Approvals: o.Verdict.Approvals, TellLater: o.StatusNeeded == ref.No}
 	if c.Intent != nil && c.Intent.Head == i.Head {
 		i.At = c.Intent.At
 	}

@@ -23,6 +23,8 @@ type Observation struct {
 	Replay *Replay
 	// Posted is the gate's commit status as the forge shows it on the head.
 	Posted Posted
+	// StatusNeeded says whether the base's own rules ask for that status.
+	StatusNeeded ref.Fact
 	// Elsewhere says that it was merged to a branch that is not released here.
 	Elsewhere bool
 	// PostMerge are the checks on the merge commit; zero before the merge.

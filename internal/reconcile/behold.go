@@ -44,7 +44,7 @@ func (e *Engine) behold(ctx context.Context, repo Repository, c change.Change, f
 			return look, plan, nil
 		}
 		want.Teams = union(want.Teams, needed.Teams)
-		want.Workflows = needed.Workflows
+		want.Workflows, want.NoWorkflows = needed.Workflows, needed.NoWorkflows
 	}
 }
 
@@ -103,7 +103,7 @@ func (e *Engine) want(repo Repository) Want {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w := e.wants[repo.ID]
-	return Want{Teams: slices.Clone(w.Teams), Workflows: slices.Clone(w.Workflows), Approvers: true}
+	return Want{Teams: slices.Clone(w.Teams), Workflows: slices.Clone(w.Workflows), NoWorkflows: w.NoWorkflows, Approvers: true}
 }
 
 // remember keeps what the policy needs, and the teams of CODEOWNERS that some
@@ -111,7 +111,7 @@ func (e *Engine) want(repo Repository) Want {
 func (e *Engine) remember(repo Repository, asked, needed Want) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	w := Want{Teams: union(asked.Teams, needed.Teams), Workflows: needed.Workflows}
+	w := Want{Teams: union(asked.Teams, needed.Teams), Workflows: needed.Workflows, NoWorkflows: needed.NoWorkflows}
 	if len(w.Teams) > 2*len(needed.Teams)+20 {
 		w.Teams = needed.Teams
 	}
@@ -138,6 +138,7 @@ func wanted(repo Repository, plan change.Plan, s gate.Snapshot) Want {
 			w.Workflows = append(w.Workflows, r.Workflow)
 		}
 	}
+	w.NoWorkflows = len(p.Checks) > 0 && len(w.Workflows) == 0
 	return w
 }
 
@@ -148,6 +149,9 @@ func covers(asked, needed Want) bool {
 		if !slices.ContainsFunc(asked.Teams, func(t string) bool { return strings.EqualFold(t, team) }) {
 			return false
 		}
+	}
+	if asked.NoWorkflows {
+		return needed.NoWorkflows
 	}
 	return len(asked.Workflows) == 0 || !slices.ContainsFunc(needed.Workflows, func(w string) bool { return !slices.Contains(asked.Workflows, w) })
 }

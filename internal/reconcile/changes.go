@@ -68,6 +68,9 @@ func (e *Engine) lookWhole(ctx context.Context, claim Claim, repo Repository, ol
 	}
 	now := e.Now()
 	e.pace.looked(id, now)
+	if old.MergeSHA == "" && s.observation.Pull.Merged == ref.Yes && old.Intent != nil && old.Intent.TellLater && old.Intent.Head == old.Posted.Head {
+		e.tellStatus(ctx, repo, id, old.Posted) // before that it landed is recorded: then nobody asks again
+	}
 	next, action := change.Decide(s.heard.change, s.observation, s.plan, now)
 	next = tellEmergency(old, next)
 	progress, err := e.recordChange(ctx, claim, old, next, *s, action)

@@ -127,6 +127,8 @@ type Engine struct {
 	rechecks map[Key]int
 	said     map[Key]map[string]bool // what was told about a key, to tell it once
 
+	merges map[ref.BranchID]int // how many of ours are under way
+
 	pace   *pace
 	budget *budget
 }
@@ -141,7 +143,7 @@ func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, repos: map[ref.RepoID]Repository{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4))),
 		briefs: map[ref.PullID]string{}, plans: map[planKey]change.Plan{}, owners: map[planKey]ownersFile{}, wants: map[ref.RepoID]Want{},
-		anew: map[ref.PullID]bool{}, rechecks: map[Key]int{}, said: map[Key]map[string]bool{},
+		anew: map[ref.PullID]bool{}, rechecks: map[Key]int{}, said: map[Key]map[string]bool{}, merges: map[ref.BranchID]int{},
 		pace: newPace(c.Rate), budget: newBudget(c.CommentBudget),
 	}
 	for _, r := range c.Repositories {

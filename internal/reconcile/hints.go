@@ -17,6 +17,7 @@ func (e *Engine) Accept(ctx context.Context, h Hint) (served bool, err error) {
 		return false, nil
 	}
 	now := e.Now()
+	at := e.afterMerge(ref.BranchID{Repo: h.Repo, Name: repo.Branch}, now)
 	var due []Due
 	if h.Number > 0 {
 		due = append(due, Due{ChangeKey(ref.PullID{Repo: h.Repo, Number: h.Number}), now})
@@ -48,7 +49,28 @@ func (e *Engine) Accept(ctx context.Context, h Hint) (served bool, err error) {
 	if len(due) == 0 {
 		return true, nil
 	}
+	for i, d := range due {
+		if d.At.Before(at) {
+			due[i].At = at
+		}
+	}
 	return true, e.Store.Commit(ctx, Write{Due: e.paced(due, now)})
+}
+
+// ownMerge is for how long what is told during a merge of ours waits.
+const ownMerge = 500 * time.Millisecond
+
+// afterMerge is when a hint may bring about a look. While a merge of ours is
+// under way, forges tell of the push and the rest of it before they answer: the
+// look that follows the answer sees all that, and reading meanwhile would only
+// hold it up.
+func (e *Engine) afterMerge(b ref.BranchID, now time.Time) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.merges[b] == 0 {
+		return now
+	}
+	return now.Add(ownMerge)
 }
 
 // paced puts off what is about a change until that may be looked at, so that a

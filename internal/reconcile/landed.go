@@ -174,7 +174,8 @@ func (e *Engine) actOnChange(ctx context.Context, claim Claim, repo Repository, 
 }
 
 func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s seen, a change.Merge) error {
-	if s.observation.Posted != a.Status {
+	untold := s.observation.Posted != a.Status
+	if untold && !a.Intent.TellLater {
 		if err := repo.Forge.PostStatus(ctx, c.ID.Repo, a.Status); err != nil {
 			return err
 		}
@@ -197,9 +198,35 @@ func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s 
 		return err
 	}
 	title, message := mergeMessage(c, title, body, a.Intent, seq, hash)
-	return repo.Forge.Merge(ctx, MergeCall{
+	defer e.merging(ref.BranchID{Repo: repo.ID, Name: p.Base})()
+	err = repo.Forge.Merge(ctx, MergeCall{
 		ID: c.ID, Head: a.Intent.Head, Method: a.Method, Title: title, Message: message, DeleteBranch: s.plan.Merge.DeleteBranch,
 	})
+	if err != nil && untold && a.Intent.TellLater {
+		e.tellStatus(ctx, repo, c.ID, a.Status) // it may not land for long
+	}
+	return err
+}
+
+// tellStatus posts the gate's status where nothing depends on it.
+func (e *Engine) tellStatus(ctx context.Context, repo Repository, id ref.PullID, p change.Posted) {
+	if err := repo.Forge.PostStatus(ctx, id.Repo, p); err != nil {
+		e.Log.Warn("post the gate's status", "change", id, "error", err)
+	}
+}
+
+// merging notes that a merge to a branch is under way, until the returned
+// function is called.
+func (e *Engine) merging(b ref.BranchID) (over func()) {
+	add := func(n int) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.merges[b] += n; e.merges[b] == 0 {
+			delete(e.merges, b)
+		}
+	}
+	add(1)
+	return func() { add(-1) }
 }
 
 func (e *Engine) publish(ctx context.Context, repo Repository, c change.Change, a change.PublishRelease) error {

@@ -149,6 +149,7 @@ func (s *seen) evaluate(look Look, repo Repository, now time.Time) error {
 	sum := sha256.Sum256(body)
 	s.snapshot = &Snapshot{Hash: hex.EncodeToString(sum[:]), Body: body}
 	o := &s.observation
+	o.StatusNeeded = look.StatusNeeded
 	o.Pull, o.Commits, o.Posted, o.Snapshot = look.Snapshot.Pull, len(snapshot.Commits), shown, s.snapshot.Hash
 	o.Verdict = gate.Evaluate(snapshot, s.plan.Gate, now)
 	if o.Verdict.Outcome == gate.Merge && s.commentsRead != ref.Yes {

@@ -53,6 +53,8 @@ type Want struct {
 	// Workflows are the paths of the workflow files whose jobs matter; runs of
 	// others need not be read. Empty: all.
 	Workflows []string
+	// NoWorkflows says that no job matters: those remembered are good enough.
+	NoWorkflows bool
 }
 
 // Look is what one look at a pull request brings home. Of the snapshot, each
@@ -66,6 +68,8 @@ type Look struct {
 	// Remembered says that some fact is one that could have changed since it was
 	// read, and was not read again.
 	Remembered bool
+	// StatusNeeded says whether the rules of the base ask for gate.StatusContext.
+	StatusNeeded ref.Fact
 }
 
 // Comment is something said on a pull request.

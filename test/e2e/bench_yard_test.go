@@ -235,6 +235,24 @@ func (y *yard) lacks(id ref.PullID, codes ...gate.Code) {
 	})
 }
 
+// rests waits until Slipway has left a pull request alone for as long as gives
+// it back all its looks: people take longer than that for what comes next.
+func (y *yard) rests(id ref.PullID) {
+	y.Helper()
+	const calm = 2500 * time.Millisecond
+	since, record := time.Now(), regexp.MustCompile(fmt.Sprintf(`/pulls/%d(/|$)`, id.Number))
+	y.poll("Slipway to leave "+id.String()+" alone", func() bool {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		for _, e := range y.events {
+			if e.ended.After(since) && record.MatchString(e.what) {
+				since = e.ended
+			}
+		}
+		return time.Since(since) > calm
+	})
+}
+
 // mergeable waits until the forge would merge.
 func (y *yard) mergeable(id ref.PullID) {
 	y.Helper()

@@ -20,6 +20,8 @@ type approvers struct {
 	listed bool
 	users  []string
 	teams  []string // names, of the organisation that owns the repository
+	// status says whether the branch asks for the gate's own status.
+	status ref.Fact
 }
 
 // rule is one branch protection: what concerns approvals of it.
@@ -28,7 +30,28 @@ type rule struct {
 	Listed bool     `json:"enable_approvals_whitelist"`
 	Users  []string `json:"approvals_whitelist_username"`
 	Teams  []string `json:"approvals_whitelist_teams"`
+
+	Statuses bool     `json:"enable_status_check"`
+	Contexts []string `json:"status_check_contexts"`
 }
+
+// asks says whether the rule asks for a status. Contexts may be patterns, and
+// without any all that were posted have to be green.
+func (r rule) asks(context string) ref.Fact {
+	switch {
+	case !r.Statuses:
+		return ref.No
+	case slices.Contains(r.Contexts, context):
+		return ref.Yes
+	case len(r.Contexts) == 0 || slices.ContainsFunc(r.Contexts, isPattern):
+		return ref.Unknown
+	default:
+		return ref.No
+	}
+}
+
+// isPattern says whether only the server knows what a name stands for.
+func isPattern(name string) bool { return strings.ContainsAny(name, `*?\[]{}!`) }
 
 // approvers reads the protection of a branch. Of a whitelist Gitea shows only
 // those who can still read the repository.
@@ -49,10 +72,10 @@ func (c *Client) approvers(ctx context.Context, repo ref.RepoID, branch string) 
 		}
 	}
 	if found < 0 {
-		return approvers{known: ref.Yes}, nil
+		return approvers{known: ref.Yes, status: ref.No}, nil
 	}
 	r := rules[found]
-	return approvers{known: ref.Yes, listed: r.Listed, users: r.Users, teams: r.Teams}, nil
+	return approvers{known: ref.Yes, listed: r.Listed, users: r.Users, teams: r.Teams, status: r.asks(gate.StatusContext)}, nil
 }
 
 // match finds the rule for a branch among all, which come in the order in which
@@ -60,7 +83,7 @@ func (c *Client) approvers(ctx context.Context, repo ref.RepoID, branch string) 
 // server knows what that matches.
 func match(rules []rule, branch string) (index int, certain bool) {
 	for i, r := range rules {
-		if strings.ContainsAny(r.Name, `*?\[]{}!`) {
+		if isPattern(r.Name) {
 			return -1, false
 		}
 		if strings.EqualFold(r.Name, branch) {

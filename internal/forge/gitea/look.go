@@ -126,6 +126,7 @@ func (l *looking) look(pull gate.PullRequest) reconcile.Look {
 		Comments:     slices.Clone(l.talk.timeline.comments),
 		CommentsRead: l.timelineRead,
 		Remembered:   l.remembered,
+		StatusNeeded: l.rule.status,
 	}
 }
 

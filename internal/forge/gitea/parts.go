@@ -73,7 +73,7 @@ func (l *looking) readAll(ctx context.Context) {
 	part("protection of the base", l.readRule)
 	part("checks", l.readChecks)
 	_ = group.Wait() // each part has told of its own fault
-	l.remembered = l.remembered || !l.want.Fresh && l.known.ranOn(pull.Head) != nil
+	l.remembered = l.remembered || !l.jobsAnew() && l.known.ranOn(pull.Head) != nil && !l.want.NoWorkflows
 	if l.timelineRead != ref.Yes {
 		// When the base was changed is not known, and so not which reviews count.
 		l.reviewsRead = ref.Unknown
@@ -106,6 +106,9 @@ func (l *looking) readTimeline(ctx context.Context) (err error) {
 	return err
 }
 
+// jobsAnew says whether all runs have to be listed, whatever the statuses tell.
+func (l *looking) jobsAnew() bool { return l.want.Fresh && !l.want.NoWorkflows }
+
 func (l *looking) readRule(ctx context.Context) (err error) {
 	l.rule, err = l.approvers(ctx, l.id.Repo, l.record.pull.Base)
 	return err
@@ -113,7 +116,7 @@ func (l *looking) readRule(ctx context.Context) (err error) {
 
 func (l *looking) readChecks(ctx context.Context) (err error) {
 	pull := l.record.pull
-	spare := sparing{base: pull.BaseHead, known: l.known.ranOn(pull.Head), trust: !l.want.Fresh, only: l.want.Workflows}
+	spare := sparing{base: pull.BaseHead, known: l.known.ranOn(pull.Head), trust: !l.jobsAnew(), only: l.want.Workflows}
 	l.checks, l.ran, err = l.Client.checks(ctx, l.id.Repo, pull.Head, spare)
 	return err
 }
