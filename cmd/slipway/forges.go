@@ -74,7 +74,8 @@ func newForge(f config.Forge, called func(string, string, int, time.Duration), u
 		return forge{}, err
 	}
 	return forge{
-		Forge: client, self: client.Self, token: client.GitToken, dialect: owners.GitHub, site: client.Site(),
+		Forge: client, self: client.Self, token: client.GitToken,
+		guard: github.Guard{Client: client}, dialect: owners.GitHub, site: client.Site(),
 		hook: hook{f.WebhookSecret, github.SignatureHeader, len("sha256=") + 2*sha256.Size, github.Verify, github.Hint},
 	}, nil
 }

@@ -55,7 +55,6 @@ func Verify(secret string, header http.Header, body []byte) error {
 type delivery struct {
 	Repository *struct {
 		FullName string `json:"full_name"`
-		Default  string `json:"default_branch"`
 	} `json:"repository"`
 
 	Number int64 `json:"number"` // pull_request
@@ -95,8 +94,8 @@ type checked struct {
 // Hint says what a delivery suggests to look at; ok is false when that is
 // nothing. It goes by what the body holds: the headers are not signed, so the
 // event that they name decides nothing. A status of Slipway's own gate is no
-// news. What changes who may do what in a repository is told as a move of its
-// default branch, which re-opens every question there.
+// news. What changes who may do what in a repository re-opens every question
+// there, whatever its branch is.
 func Hint(_ http.Header, body []byte) (hint reconcile.Hint, ok bool, err error) {
 	var d delivery
 	if err := json.Unmarshal(body, &d); err != nil {
@@ -151,10 +150,7 @@ func (d delivery) hint() (reconcile.Hint, bool, error) {
 		}
 		return ofBranch(branch)
 	case len(d.Member)+len(d.Team)+len(d.Rule)+len(d.Ruleset) > 0: // null, for somebody who is gone, counts too
-		if d.Repository.Default == "" {
-			return reconcile.Hint{}, false, nil
-		}
-		return ofBranch(d.Repository.Default)
+		return reconcile.Hint{People: true}, true, nil
 	default:
 		return reconcile.Hint{}, false, nil
 	}

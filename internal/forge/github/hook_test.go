@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -67,11 +68,12 @@ func TestABodyThatWasChangedIsRefused(t *testing.T) {
 
 func TestHint(t *testing.T) {
 	const (
-		repo = `"repository":{"full_name":"acme/app","default_branch":"main"}`
+		repo = `"repository":{"full_name":"acme/app"}`
 		sha  = `"1111111111111111111111111111111111111111"`
 	)
 	pull := &reconcile.Hint{Repo: someRepo(), Number: 7}
 	commit := &reconcile.Hint{Repo: someRepo(), SHA: someCommit}
+	people := &reconcile.Hint{Repo: someRepo(), People: true}
 	branch := func(name string) *reconcile.Hint { return &reconcile.Hint{Repo: someRepo(), Branch: name} }
 	tests := []struct {
 		name  string
@@ -97,10 +99,10 @@ func TestHint(t *testing.T) {
 		{"a push of a tag is no news", `{"ref":"refs/tags/v1.0.0","after":` + sha + `,` + repo + `}`, nil, ""},
 		{"a new branch", `{"ref":"feat/x","ref_type":"branch",` + repo + `}`, branch("feat/x"), ""},
 		{"a new tag is no news", `{"ref":"v1.0.0","ref_type":"tag",` + repo + `}`, nil, ""},
-		{"a collaborator who came or went re-opens every question", `{"action":"removed","member":{"login":"bob"},` + repo + `}`, branch("main"), ""},
-		{"a team that was given the repository re-opens every question", `{"action":"added_to_repository","team":{"name":"x"},` + repo + `}`, branch("main"), ""},
-		{"a changed protection re-opens every question", `{"action":"edited","rule":{},` + repo + `}`, branch("main"), ""},
-		{"a changed ruleset re-opens every question", `{"action":"edited","repository_ruleset":{"id":1},` + repo + `}`, branch("main"), ""},
+		{"a collaborator who came or went re-opens every question", `{"action":"removed","member":{"login":"bob"},` + repo + `}`, people, ""},
+		{"a team that was given the repository re-opens every question", `{"action":"added_to_repository","team":{"name":"x"},` + repo + `}`, people, ""},
+		{"a changed protection re-opens every question", `{"action":"edited","rule":{},` + repo + `}`, people, ""},
+		{"a changed ruleset re-opens every question", `{"action":"edited","repository_ruleset":{"id":1},` + repo + `}`, people, ""},
 		{"a member of a team, who is of no repository, is no news", `{"action":"added","member":{},"team":{},"organization":{}}`, nil, ""},
 		{"a ping is no news", `{"zen":"x","hook_id":1,` + repo + `}`, nil, ""},
 		{"an installation is no news", `{"action":"created","installation":{"id":1},"repositories":[]}`, nil, ""},
@@ -165,10 +167,10 @@ func examples(tb testing.TB) []example {
 // none but those on issues.
 func TestPublishedDeliveries(t *testing.T) {
 	kinds := map[string]string{
-		"branch_protection_rule": "branch", "check_run": "commit", "check_suite": "commit",
-		"deployment": "commit", "deployment_review": "commit", "deployment_status": "commit", "issues": "pull", "member": "branch",
+		"branch_protection_rule": "people", "check_run": "commit", "check_suite": "commit",
+		"deployment": "commit", "deployment_review": "commit", "deployment_status": "commit", "issues": "pull", "member": "people",
 		"pull_request": "pull", "pull_request_review": "pull", "pull_request_review_comment": "pull", "pull_request_review_thread": "pull",
-		"push": "branch", "status": "commit", "team": "branch", "team_add": "branch", "workflow_job": "commit", "workflow_run": "commit",
+		"push": "branch", "status": "commit", "team": "people", "team_add": "people", "workflow_job": "commit", "workflow_run": "commit",
 	}
 	got := map[string]string{}
 	total := 0
@@ -204,9 +206,9 @@ func TestEveryWebhookThatIsPublished(t *testing.T) {
 		t.Skip(err)
 	}
 	kinds := map[string]string{
-		"branch-protection-rule": "branch", "check-run": "commit", "check-suite": "commit", "create": "branch", "delete": "branch",
-		"member": "branch", "pull-request": "pull", "pull-request-review": "pull", "pull-request-review-comment": "pull",
-		"pull-request-review-thread": "pull", "push": "branch", "repository-ruleset": "branch", "status": "commit", "team": "branch", "team-add": "branch",
+		"branch-protection-rule": "people", "check-run": "commit", "check-suite": "commit", "create": "branch", "delete": "branch",
+		"member": "people", "pull-request": "pull", "pull-request-review": "pull", "pull-request-review-comment": "pull",
+		"pull-request-review-thread": "pull", "push": "branch", "repository-ruleset": "people", "status": "commit", "team": "people", "team-add": "people",
 		"workflow-job": "commit", "workflow-run": "commit",
 	}
 	made := 0
@@ -255,8 +257,6 @@ func filledIn(event string, v any) any {
 			switch key {
 			case "full_name":
 				v[key] = "acme/app"
-			case "default_branch":
-				v[key] = "main"
 			case "head_sha", "sha", "after", "before":
 				v[key] = string(someCommit)
 			case "number":
@@ -287,19 +287,19 @@ func kindOf(t *testing.T, h reconcile.Hint) string {
 		t.Errorf("hint %+v: %v", h, err)
 	}
 	kind := ""
-	for k, set := range map[string]bool{"pull": h.Number > 0, "commit": h.SHA != "", "branch": h.Branch != ""} {
+	for k, set := range map[string]bool{"pull": h.Number > 0, "commit": h.SHA != "", "branch": h.Branch != "", "people": h.People} {
 		if set {
 			kind += k
 		}
 	}
-	if kind != "pull" && kind != "commit" && kind != "branch" {
+	if !slices.Contains([]string{"pull", "commit", "branch", "people"}, kind) {
 		t.Errorf("hint %+v is about %q", h, kind)
 	}
 	return kind
 }
 
 func FuzzHint(f *testing.F) {
-	f.Add([]byte(`{"repository":{"full_name":"acme/app","default_branch":"main"},"member":{}}`))
+	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"member":{}}`))
 	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"pull_request":{"number":7},"number":7}`))
 	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"issue":{"number":7,"pull_request":{}}}`))
 	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"check_run":{"head_sha":"1111111111111111111111111111111111111111"}}`))

@@ -159,6 +159,16 @@ func (c *call) repoTeams() reply {
 
 func (c *call) getApp() reply { return c.ok(c.integration(c.cred.app)) }
 
+// getAppNamed shows an App to anybody.
+func (c *call) getAppNamed() reply {
+	for _, a := range c.apps {
+		if a.Slug == c.param("app_slug") {
+			return c.ok(c.integration(a))
+		}
+	}
+	return c.notFound()
+}
+
 func (c *call) installations() reply { return c.list([]any{c.installation(c.cred.app)}) }
 
 func (c *call) repoInstallation() reply {

@@ -213,6 +213,7 @@ func otherRoutes() []route {
 		{get, "/user", need{}, (*call).myself},
 		{get, "/users/{username}", need{anyone: true}, (*call).getUser},
 		{get, "/app", itself(), (*call).getApp},
+		{get, "/apps/{app_slug}", need{anyone: true}, (*call).getAppNamed},
 		{get, "/app/installations", itself(), (*call).installations},
 		{post, "/app/installations/{installation_id}/access_tokens", itself(), (*call).installationToken},
 	}
