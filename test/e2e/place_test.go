@@ -196,6 +196,9 @@ func (p *place) tidy() {
 func (p *place) keepsSecrets(dir string) {
 	secrets := map[string]string{"the forge's token": p.stage.Bot.Token, "the webhooks' secret": p.stage.Secret(),
 		"the operator's token": p.stage.Token(), "the reader's token": p.stage.ReaderToken()}
+	for _, a := range p.stage.Lent() {
+		secrets[a.Login+"'s token"] = a.Token
+	}
 	look := func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err

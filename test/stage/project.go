@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type Project struct {
 	stage  *Stage
 	draft  Draft
 	work   string // the author's checkout
+	// approvers may approve beside the stage's reviewers.
+	approvers []string
 }
 
 // Check is the context of the project's check on pull requests.
@@ -155,7 +158,7 @@ func (p *Project) labels(ctx context.Context) error {
 // Protect protects the branch, as it is from the beginning.
 func (p *Project) Protect(ctx context.Context) error {
 	s := p.stage
-	var reviewers []string
+	reviewers := slices.Clone(p.approvers)
 	for _, r := range s.Reviewers {
 		reviewers = append(reviewers, r.Login)
 	}

@@ -32,6 +32,8 @@ type Serving struct {
 	// Active is how often what moves is looked at without a webhook.
 	Active time.Duration
 	Log    io.Writer
+	// Lent has canaries let out in the projects; nil lets out none.
+	Lent *Lent
 }
 
 // Slipway is a running server.
@@ -56,6 +58,9 @@ func (s *Stage) Serve(ctx context.Context, v Serving) (*Slipway, error) {
 	}
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(path), "SLIPWAY_TOKEN=" + s.token, "SLIPWAY_READER=" + s.reader,
 		"FORGE_TOKEN=" + s.Bot.Token, "WEBHOOK_SECRET=" + s.secret}
+	for _, a := range s.Lent() {
+		env = append(env, variable(a)+"="+a.Token)
+	}
 	p, err := process.Start(process.Spec{
 		Name: "slipway", Path: v.Binary, Args: []string{"serve", "--config", path}, Dir: filepath.Dir(path), Log: v.Log, Env: env,
 	})
@@ -136,6 +141,13 @@ func (s *Stage) filled(v Serving) Serving {
 
 func (s *Stage) configuration(v Serving) string {
 	var b strings.Builder
+	people := []string{"alice", "bob", "carol"}
+	for _, a := range s.Lent() {
+		people = append(people, a.Login)
+	}
+	if v.Lent != nil {
+		b.WriteString(v.Lent.canaries(v.Projects))
+	}
 	fmt.Fprintf(&b, `listen: %s
 store: {path: %q}
 resync: {active: %s, idle: 5m}
@@ -153,11 +165,11 @@ registries:
   - {name: gitea, host: %q, insecure: true, username: %s, password: {env: FORGE_TOKEN}}
 clusters:
   - {name: main, kubeconfig: %q, simulated: %v}
-identities: {people: [alice, bob, carol]}
+identities: {people: [%s]}
 build: {gocache: %q}
 repositories:
 `, v.Listen, s.path(filepath.Join(v.Name, "data")), v.Active, v.Forge, s.Bot.Login, v.Registry, s.Bot.Login,
-		v.Kubeconfig, s.Simulated(), s.options.BuildCache)
+		v.Kubeconfig, s.Simulated(), strings.Join(people, ", "), s.options.BuildCache)
 	for _, p := range v.Projects {
 		fmt.Fprintf(&b, "  - {repo: %s, forge: gitea, registry: gitea, image: %s/%s, namespaces: {main: [%s]}}\n", p.ID(), Org, p.Name, Org)
 	}

@@ -56,6 +56,7 @@ type Stage struct {
 	token   string // of the API, an operator's
 	reader  string // of the API, a reader's
 	kube    clients.Interface
+	lent    *Lent // what canaries are lent, nil for nothing yet
 }
 
 // Org is the organisation of all projects, and the namespace they run in.
