@@ -55,6 +55,7 @@ func BenchmarkB1(b *testing.B) {
 			id = theirs.propose(n)
 			theirs.post(id, gate.StateSuccess)
 			theirs.approve(id, bob, carol)
+			theirs.rests(id)
 			theirs.mergeable(id)
 			reference = append(reference, theirs.merge(id, false))
 		}
@@ -91,6 +92,7 @@ func whenChecksSucceed(b *testing.B, s *stage.Stage, name string) (took, referen
 		theirs.approve(id, s.Reviewers...)
 		theirs.mergeable(id)
 		theirs.merge(id, true)
+		theirs.rests(id)
 		theirs.post(id, gate.StateSuccess)
 		began = time.Now()
 		reference = append(reference, theirs.closed(id).Sub(began))

@@ -235,8 +235,9 @@ func (y *yard) lacks(id ref.PullID, codes ...gate.Code) {
 	})
 }
 
-// rests waits until Slipway has left a pull request alone for as long as gives
-// it back all its looks: people take longer than that for what comes next.
+// rests waits until Slipway, if the yard has one, has left a pull request alone
+// for as long as gives it back all its looks: people take longer than that for
+// what comes next. The forge has come to rest by then, too, in either yard.
 func (y *yard) rests(id ref.PullID) {
 	y.Helper()
 	const calm = 2500 * time.Millisecond
