@@ -1,6 +1,7 @@
 package change
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -173,4 +174,17 @@ func TestWhatIsToBeSaidIsSaidOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAPushRightAfterTheMergeTakesNoEvidenceAway(t *testing.T) {
+	w, c := mergedWorld(t)
+	judged := *c.Gate(Reviewed)
+	w.mergedHead = other // the branch lives on, and its author went on as well
+	c, _ = Decide(c, w.observe(), plan(), start.Add(time.Minute))
+	if c.Head != head || c.MergeSHA != landed1 || c.Unjudged {
+		t.Fatalf("head %s, merge %s, unjudged %v", c.Head, c.MergeSHA, c.Unjudged)
+	}
+	if got := c.Gate(Reviewed); got.State != Passed || !reflect.DeepEqual(got.Evidence, judged.Evidence) {
+		t.Errorf("the gate of the reviews is %+v, was %+v", got, judged)
+	}
 }

@@ -71,10 +71,11 @@ func landed(c *Change, o Observation, p Plan, now time.Time) Action {
 func merged(c *Change, o Observation, p Plan, now time.Time) {
 	if c.MergeSHA == "" {
 		judged := c.Judged(o.Pull.MergedBy, p.Gate.Bot)
-		identify(c, o.Pull)
+		pull := o.Pull
 		if judged {
-			c.Head = c.Intent.Head // what the forge was held to; the branch may have moved since
+			pull.Head = c.Intent.Head // what the forge was held to; the branch may have moved since
 		}
+		identify(c, pull)
 		c.MergeSHA, c.MergedBy, c.MergedAt = o.Pull.MergeSHA, o.Pull.MergedBy, o.Pull.MergedAt.UTC()
 		if c.MergedAt.IsZero() {
 			c.MergedAt = now
