@@ -54,7 +54,8 @@ type Known map[string]Finding
 
 func (p Patrol) first(ctx context.Context) Known {
 	known := Known{}
-	for _, f := range p.ask(ctx) {
+	all, _ := p.ask(ctx)
+	for _, f := range all {
 		known[f.key()] = f
 		p.Log.Error("found at start", "area", f.Area, "fault", f.Fault, "mend", f.Mend)
 	}
@@ -66,11 +67,18 @@ func (p Patrol) first(ctx context.Context) Known {
 // is known now. A difference that could not be recorded is told again.
 func (p Patrol) Round(ctx context.Context, known Known) Known {
 	found := Known{}
-	for _, f := range p.ask(ctx) {
+	all, whole := p.ask(ctx)
+	for _, f := range all {
 		found[f.key()] = f
 	}
 	if ctx.Err() != nil {
-		return known // it was cut off, and what was not asked is not gone
+		return known
+	}
+	if !whole { // what was not asked is not gone
+		p.Log.Warn("not everything was examined in time", "limit", p.Limit)
+		for key, f := range known {
+			found[key] = f
+		}
 	}
 	p.Found(len(found))
 	var entries []journal.Entry
@@ -97,10 +105,12 @@ func (p Patrol) Round(ctx context.Context, known Known) Known {
 	return found
 }
 
-func (p Patrol) ask(ctx context.Context) []Finding {
+// ask examines everything; whole is false when it was cut off.
+func (p Patrol) ask(ctx context.Context) (found []Finding, whole bool) {
 	ctx, cancel := context.WithTimeout(ctx, p.Limit)
 	defer cancel()
-	return p.Ask(ctx)
+	found = p.Ask(ctx)
+	return found, ctx.Err() == nil
 }
 
 func (p Patrol) entry(action string, f Finding) journal.Entry {

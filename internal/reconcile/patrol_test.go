@@ -116,3 +116,15 @@ func TestAPatrolFollowsItsScheduleAndEndsWithItsContext(t *testing.T) {
 		}
 	}
 }
+
+func TestARoundThatRanOutOfTimeTakesNothingForGone(t *testing.T) {
+	r := &rounds{finds: []reconcile.Finding{{Area: "a", Fault: "x"}}}
+	known := r.patrol().Round(t.Context(), reconcile.Known{})
+	r.entries = nil
+	p := r.patrol()
+	p.Limit = time.Millisecond
+	p.Ask = func(ctx context.Context) []reconcile.Finding { <-ctx.Done(); return nil }
+	if after := p.Round(t.Context(), known); len(after) != 1 || len(r.entries) > 0 {
+		t.Errorf("%v, %q", after, r.entries)
+	}
+}
