@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"slipway/deployer"
 	"slipway/gate"
@@ -189,6 +190,9 @@ func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s 
 	if judged := s.observation.Pull; p.Base != judged.Base || p.BaseHead != judged.BaseHead || p.Head != a.Intent.Head {
 		return fault.AsChanged(errors.New("its head or its base moved while it was judged"))
 	}
+	if err := e.unheld(ctx, c, p.Base); err != nil {
+		return err
+	}
 	seq, hash, err := e.Store.Head(ctx)
 	if err != nil {
 		return err
@@ -227,6 +231,25 @@ func (e *Engine) merging(b ref.BranchID) (over func()) {
 	}
 	add(1)
 	return func() { add(-1) }
+}
+
+// unheld asks, at the last moment, that nobody has held the change or frozen its
+// base since it was judged.
+func (e *Engine) unheld(ctx context.Context, c change.Change, base string) error {
+	frozen, err := e.Store.Freeze(ctx, ref.BranchID{Repo: c.ID.Repo, Name: base})
+	if err != nil {
+		return err
+	}
+	stored, err := e.stored(ctx, c.ID)
+	switch {
+	case err != nil:
+		return err
+	case frozen != nil:
+		return fault.AsChanged(fmt.Errorf("%s was frozen while it was judged", base))
+	case !slices.EqualFunc(stored.Holds, c.Holds, func(a, b gate.Hold) bool { return a.By == b.By }):
+		return fault.AsChanged(errors.New("it was held while it was judged"))
+	}
+	return nil
 }
 
 func (e *Engine) publish(ctx context.Context, repo Repository, c change.Change, a change.PublishRelease) error {
