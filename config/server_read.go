@@ -46,7 +46,7 @@ func (r *serverReader) layout() form {
 		), "The journal."),
 		may("comments", r.object(
 			may("sticky", r.flag(&s.Comments.Sticky), "Whether each pull request gets one comment that says how it stands, edited and never repeated."),
-			may("budget", r.number(&s.Comments.Budget, 1, 100_000), "How many writes an hour Slipway allows itself on one forge for comments."),
+			may("budget", r.number(&s.Comments.Budget, 1, 100_000), "How many writes an hour Slipway allows itself on one forge for comments. Answers to commands take half of it at the most."),
 		), "What is written on pull requests."),
 		may("examine", r.object(
 			must("schedule", r.cron(&s.Examine.Schedule, nil), "When protection, policy, contexts and rights are compared by themselves: five fields of cron, in UTC.").otherwise("never"),

@@ -11,6 +11,10 @@ import (
 type Talk struct {
 	// Heard is the highest comment id that was looked through for commands.
 	Heard int64 `json:"heard,omitempty"`
+	// HeardOn is the head on which the comments were read to the last one: what
+	// comes to light after that was said after that head was there. "" after a
+	// push or another base, until they are read.
+	HeardOn ref.SHA `json:"heard_on,omitempty"`
 	// Answers are still to be given, oldest first.
 	Answers []Answer `json:"answers,omitempty"`
 	// Sticky is the id of the one comment that explains, 0 before it is there,
@@ -50,8 +54,10 @@ type Pause struct {
 
 // Note is how the receipt's git note fared.
 type Note struct {
-	Done  bool  `json:"done,omitempty"`
-	Pause Pause `json:"pause,omitzero"`
+	Done bool `json:"done,omitempty"`
+	// GivenUp says that it is not tried any more.
+	GivenUp bool  `json:"given_up,omitempty"`
+	Pause   Pause `json:"pause,omitzero"`
 }
 
 // Replay is what another policy would have made of past changes.
@@ -76,6 +82,13 @@ func (p Pause) After(reason string, now time.Time) Pause {
 	return Pause{Times: p.Times + 1, Until: now.Add(pause), Reason: reason}
 }
 
+// Hopeless says whether it failed so often, over most of a day, that nothing
+// but an operator will change that.
+func (p Pause) Hopeless() bool { return p.Times >= mostTries }
+
+// mostTries is how often something that holds nothing up is tried.
+const mostTries = 30
+
 // Over says whether it may be tried.
 func (p Pause) Over(now time.Time) bool { return !now.Before(p.Until) }
 
@@ -91,6 +104,17 @@ func (c Change) WithAnswer(a Answer) Change {
 // Answered takes what was said from what is to be said.
 func (c Change) Answered(key string) Change {
 	c.Talk.Answers = slices.DeleteFunc(slices.Clone(c.Talk.Answers), func(a Answer) bool { return a.Key == key })
+	return c
+}
+
+// Reacted leaves of an answer only its words to be said.
+func (c Change) Reacted(key string) Change {
+	c.Talk.Answers = slices.Clone(c.Talk.Answers)
+	for i, a := range c.Talk.Answers {
+		if a.Key == key {
+			c.Talk.Answers[i].Reaction = ""
+		}
+	}
 	return c
 }
 

@@ -28,9 +28,14 @@ type heard struct {
 // not be read whole is heard another time.
 func (e *Engine) hear(repo Repository, c change.Change, look Look, plan change.Plan) heard {
 	h := heard{change: c}
+	pull := look.Snapshot.Pull
+	if c.Head != pull.Head || c.Base != pull.Base {
+		h.change.Talk.HeardOn = ""
+	}
 	if look.CommentsRead != ref.Yes {
 		return h
 	}
+	h.change.Talk.HeardOn = pull.Head
 	comments := slices.SortedFunc(slices.Values(look.Comments), func(a, b Comment) int { return cmp.Compare(a.ID, b.ID) })
 	for _, said := range comments {
 		if said.ID <= c.Talk.Heard {
@@ -54,11 +59,12 @@ func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.S
 	actor := authz.Actor{Name: said.Author, Roles: roles(repo, plan.Gate, s, said.Author)}
 	for _, cmd := range all {
 		o := given{by: actor, verb: verbOf(cmd.Name), args: cmd.Args, at: e.Now()}
-		// The comment is newer than a look that had seen this very head, so this
-		// is the head that was meant.
-		if seen.Head == s.Pull.Head && seen.Base == s.Pull.Base {
+		// The comment is newer than a look that had seen this very head and read
+		// all that was said by then, so this is the head that was meant.
+		if seen.Head == s.Pull.Head && seen.Base == s.Pull.Base && seen.Talk.HeardOn == s.Pull.Head {
 			o.head = s.Pull.Head
 		}
+		o.edited = said.Edited.After(said.At)
 		next, reaction, text := e.command(h, o, cmd)
 		h.change = next
 		answer.Reaction = worse(answer.Reaction, string(reaction))
@@ -69,7 +75,9 @@ func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.S
 			texts = append(texts, text)
 		}
 	}
-	answer.Text = strings.Join(texts, "\n\n")
+	if answer.Text = strings.Join(texts, "\n\n"); !answer.Alarm && waiting(h.change)+len(answer.Text) > mostWords {
+		answer.Text = "" // the reaction has to do, and the journal tells why
+	}
 	h.change = h.change.WithAnswer(answer)
 }
 
@@ -80,9 +88,12 @@ func (e *Engine) command(h *heard, o given, cmd command.Command) (next change.Ch
 		return h.change, ReactionUnclear, quoted + " was not understood: " + cmd.Fault + "."
 	}
 	next, err := h.change, error(nil)
-	if o.verb == authz.Explain {
+	switch {
+	case o.edited:
+		err = errEdited
+	case o.verb == authz.Explain:
 		err = authz.Check(o.by, o.verb, o.at)
-	} else {
+	default:
 		next, err = obey(h.change, o)
 	}
 	h.entries = append(h.entries, o.entry(h.change, err))
@@ -94,6 +105,18 @@ func (e *Engine) command(h *heard, o given, cmd command.Command) (next change.Ch
 			" what the policy lets an emergency waive, for this reason: " + codeSpan(o.args)
 	}
 	return next, ReactionDone, text
+}
+
+// mostWords is how many bytes of answers wait at the most for one pull request:
+// whoever floods it with commands shall not make its record grow.
+const mostWords = 16 << 10
+
+func waiting(c change.Change) int {
+	n := 0
+	for _, a := range c.Talk.Answers {
+		n += len(a.Text)
+	}
+	return n
 }
 
 // again are the keys to look at at once after some commands: to try again is to

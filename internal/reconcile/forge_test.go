@@ -155,8 +155,9 @@ func (p *openPull) look(f *forge, want reconcile.Want) reconcile.Look {
 func (f *forge) add(id ref.PullID, author, body string) int64 {
 	f.lastComment++
 	p := f.open[id]
-	p.comments = append(p.comments, reconcile.Comment{ID: f.lastComment, Author: author, Body: body, At: time.Now(), Edited: time.Now()})
-	p.Updated = time.Now()
+	now := time.Now()
+	p.comments = append(p.comments, reconcile.Comment{ID: f.lastComment, Author: author, Body: body, At: now, Edited: now})
+	p.Updated = now
 	return f.lastComment
 }
 

@@ -25,6 +25,8 @@ type given struct {
 	// one whoever gave the order saw.
 	head ref.SHA
 	at   time.Time
+	// edited says that it stands in a comment that was changed before it was read.
+	edited bool
 }
 
 // Order gives an order to a change: hold, unhold, merge, retry or emergency,
@@ -152,6 +154,10 @@ func obey(c change.Change, o given) (change.Change, error) {
 // errUnseen refuses what is bound to a head when it is not known which head was
 // meant: a push may have come in between.
 var errUnseen = errors.New("it was given before its present head was seen, so it may have meant another one: look at the head and say it again")
+
+// errEdited refuses what stands in an edited comment: whoever may write to the
+// repository may edit what others said.
+var errEdited = errors.New("the comment was edited before it was read, so its words may be somebody else's: say it again in a new one")
 
 // unhold lifts the holds that somebody may lift: an operator all, anybody else
 // their own.

@@ -110,7 +110,7 @@ func TestTheBudgetBoundsEveryHour(t *testing.T) {
 		told := 0
 		for range rapid.IntRange(1, 100).Draw(t, "wishes") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 30).Draw(t, "minutes")) * time.Minute)
-			at, first := b.wait("gitea", now)
+			at, first := b.wait("gitea", 0, now)
 			if first {
 				told++
 			}
@@ -124,7 +124,7 @@ func TestTheBudgetBoundsEveryHour(t *testing.T) {
 			if written = append(written, now); len(written) > b.most && now.Sub(written[len(written)-1-b.most]) < time.Hour {
 				t.Fatalf("%d within an hour", b.most+1)
 			}
-			if at, _ := b.wait("another", now); !at.IsZero() {
+			if at, _ := b.wait("another", 0, now); !at.IsZero() {
 				t.Fatal("another forge's budget is its own")
 			}
 		}

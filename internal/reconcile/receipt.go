@@ -174,8 +174,12 @@ func (e *Engine) note(ctx context.Context, claim Claim, c change.Change) error {
 	var told []journal.Entry
 	if failed != nil {
 		next.Pause = was.Pause.After(failed.Error(), e.Now())
-		if was.Pause.Reason != next.Pause.Reason {
-			told = entries(e.Now(), "refused.merge.note", c.ID.String(), string(c.MergeSHA), failed.Error())
+		reason := failed.Error()
+		if next.GivenUp = next.Pause.Hopeless(); next.GivenUp {
+			reason = fmt.Sprintf("given up after %d tries: %s", next.Pause.Times, reason)
+		}
+		if next.GivenUp || was.Pause.Reason != next.Pause.Reason {
+			told = entries(e.Now(), "refused.merge.note", c.ID.String(), string(c.MergeSHA), reason)
 		}
 		e.Log.Warn("note", "change", c.ID, "commit", c.MergeSHA, "again_at", next.Pause.Until, "error", failed)
 	}

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -187,5 +188,33 @@ func TestNothingMergesOnWhatIsRemembered(t *testing.T) {
 	}
 	if len(w.entries("merge")) > 0 {
 		t.Error("the journal tells of an intent on what was remembered")
+	}
+}
+
+// TestANoteThatCanNeverBeWrittenIsGivenUp: else every merge there ever was would
+// be tried for ever.
+func TestANoteThatCanNeverBeWrittenIsGivenUp(t *testing.T) {
+	w := gated(t, "ready")
+	w.history.noNote = fault.AsPermanent(errors.New("no rights to refs/notes"))
+	id := w.propose(1, map[string]string{"x": "1"})
+	w.satisfy(id)
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first try", func(c change.Change) bool { return c.Note != nil && c.Note.Pause.Times > 0 })
+	w.until("the end of the tries", func() bool {
+		c := w.stored(id)
+		if c.Note.Pause.Times > 100 {
+			t.Fatal("it is tried for ever")
+		}
+		if c.Note.GivenUp {
+			return true
+		}
+		c.Note.Pause.Until = time.Time{}
+		c.Note.Pause.Times += 5
+		_ = w.store.Commit(t.Context(), reconcile.Write{Change: &c, Due: []reconcile.Due{{Key: reconcile.ChangeKey(id), At: time.Now()}}}) // its worker may be quicker
+		return false
+	})
+	if told := w.entries("refused.merge.note"); len(told) < 1 || !strings.Contains(fmt.Sprint(told), "given up") {
+		t.Errorf("journal %+v", told)
 	}
 }

@@ -32,7 +32,7 @@ func (e *Engine) speak(ctx context.Context, claim Claim, repo Repository, id ref
 	if !idle {
 		return next
 	}
-	if c.Receipt != nil && (c.Note == nil || !c.Note.Done) {
+	if c.Receipt != nil && (c.Note == nil || !c.Note.Done && !c.Note.GivenUp) {
 		if c.Note == nil || c.Note.Pause.Over(now) {
 			if err := e.note(ctx, claim, c); err != nil {
 				e.Log.Warn("keep what became of a note", "change", id, "error", err)
@@ -41,7 +41,7 @@ func (e *Engine) speak(ctx context.Context, claim Claim, repo Repository, id ref
 				return next
 			}
 		}
-		if c.Note != nil && !c.Note.Done {
+		if c.Note != nil && !c.Note.Done && !c.Note.GivenUp {
 			next = earlier(next, c.Note.Pause.Until)
 		}
 	}
@@ -58,12 +58,16 @@ func (e *Engine) answer(ctx context.Context, claim Claim, repo Repository, c cha
 	if a.Explain {
 		text = strings.TrimSpace(explanation(c) + "\n\n" + text)
 	}
-	if text != "" && !a.Alarm {
-		if at := e.mayComment(ctx, repo, now); !at.IsZero() {
+	err := e.react(ctx, repo, c.ID, a, text)
+	if err == nil && text != "" && !a.Alarm {
+		if at := e.mayComment(ctx, repo, e.budget.most/2, now); !at.IsZero() {
+			e.reacted(ctx, claim, c.ID, a)
 			return at
 		}
 	}
-	err := e.sayOnce(ctx, repo, c.ID, s, a, text)
+	if err == nil {
+		err = e.sayOnce(ctx, repo, c.ID, s, a, text)
+	}
 	gone := fault.KindOf(err) == fault.Permanent || a.Pause.Times >= 10
 	if err != nil {
 		e.Log.Warn("answer", "change", c.ID, "about", a.Key, "given_up", gone, "error", err)
@@ -83,15 +87,32 @@ func (e *Engine) answer(ctx context.Context, claim Claim, repo Repository, c cha
 	return a.Pause.After("", now).Until
 }
 
-// sayOnce reacts, and comments unless there is that very comment already: the
-// server may have been killed between saying and recording it.
-func (e *Engine) sayOnce(ctx context.Context, repo Repository, id ref.PullID, s *seen, a change.Answer, text string) error {
-	if a.Comment != 0 && a.Reaction != "" {
-		// A comment that is gone takes no reaction, but words are still due.
-		if err := repo.Forge.React(ctx, id, a.Comment, Reaction(a.Reaction)); err != nil && (text == "" || fault.KindOf(err) != fault.Permanent) {
-			return fmt.Errorf("react to comment %d of %s: %w", a.Comment, id, err)
-		}
+// react gives an answer's reaction. A comment that is gone takes none, but words
+// are still due.
+func (e *Engine) react(ctx context.Context, repo Repository, id ref.PullID, a change.Answer, text string) error {
+	if a.Comment == 0 || a.Reaction == "" {
+		return nil
 	}
+	err := repo.Forge.React(ctx, id, a.Comment, Reaction(a.Reaction))
+	if err == nil || text != "" && fault.KindOf(err) == fault.Permanent {
+		return nil
+	}
+	return fmt.Errorf("react to comment %d of %s: %w", a.Comment, id, err)
+}
+
+// reacted keeps that only the words of an answer wait.
+func (e *Engine) reacted(ctx context.Context, claim Claim, id ref.PullID, a change.Answer) {
+	if a.Reaction == "" {
+		return
+	}
+	if err := e.amend(ctx, claim, id, nil, func(c change.Change) change.Change { return c.Reacted(a.Key) }); err != nil {
+		e.Log.Warn("keep a reaction", "change", id, "about", a.Key, "error", err)
+	}
+}
+
+// sayOnce comments unless there is that very comment already: the server may
+// have been killed between saying and recording it.
+func (e *Engine) sayOnce(ctx context.Context, repo Repository, id ref.PullID, s *seen, a change.Answer, text string) error {
 	if text == "" {
 		return nil
 	}
@@ -140,12 +161,15 @@ func marker(key string) string { return "<!-- slipway: " + key + " -->" }
 
 func answerKey(comment int64) string { return "answer " + strconv.FormatInt(comment, 10) }
 
-// mayComment says when the next comment may be written; zero is now. That the
-// budget is used up is told once.
-func (e *Engine) mayComment(ctx context.Context, repo Repository, now time.Time) time.Time {
-	at, told := e.budget.wait(repo.Host, now)
+// mayComment says when the next comment may be written, so that some of the
+// budget are left; zero is now. That the budget is used up is told once.
+func (e *Engine) mayComment(ctx context.Context, repo Repository, left int, now time.Time) time.Time {
+	at, told := e.budget.wait(repo.Host, left, now)
 	if told {
-		reason := fmt.Sprintf("%d comments were written in the last hour; the next one is written at %s", e.budget.most, at.UTC().Format(time.RFC3339))
+		reason := fmt.Sprintf("%d comments were written in the last hour; the next one is written at %s", e.budget.most-left, at.UTC().Format(time.RFC3339))
+		if left > 0 {
+			reason += fmt.Sprintf("; %d more are for what explains", left)
+		}
 		subject := repo.Host
 		if subject == "" {
 			subject = "the forge"
@@ -164,29 +188,35 @@ type budget struct {
 	mu    sync.Mutex
 	most  int
 	spent map[string][]time.Time // the last ones, by forge, oldest first
-	told  map[string]bool        // that it is used up
+	told  map[told]bool          // that it is used up
+}
+
+// told is a part of the budget of a forge: all but what is left of it.
+type told struct {
+	host string
+	left int
 }
 
 func newBudget(most int) *budget {
 	if most <= 0 {
 		most = 60
 	}
-	return &budget{most: most, spent: map[string][]time.Time{}, told: map[string]bool{}}
+	return &budget{most: most, spent: map[string][]time.Time{}, told: map[told]bool{}}
 }
 
-// wait is when one more may be written; zero is now. first says that it is used
-// up and that nobody was told yet.
-func (b *budget) wait(host string, now time.Time) (at time.Time, first bool) {
+// wait is when one more may be written that leaves some for others; zero is now.
+// first says that the rest is used up and that nobody was told yet.
+func (b *budget) wait(host string, left int, now time.Time) (at time.Time, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	spent := b.spent[host]
-	if len(spent) < b.most || now.Sub(spent[len(spent)-b.most]) >= time.Hour {
-		b.told[host] = false
+	spent, most, part := b.spent[host], b.most-left, told{host, left}
+	if len(spent) < most || now.Sub(spent[len(spent)-most]) >= time.Hour {
+		b.told[part] = false
 		return time.Time{}, false
 	}
-	first = !b.told[host]
-	b.told[host] = true
-	return spent[len(spent)-b.most].Add(time.Hour), first
+	first = !b.told[part]
+	b.told[part] = true
+	return spent[len(spent)-most].Add(time.Hour), first
 }
 
 func (b *budget) spend(host string, now time.Time) {

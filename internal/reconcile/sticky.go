@@ -46,12 +46,14 @@ func (e *Engine) explain(ctx context.Context, claim Claim, repo Repository, id r
 	switch {
 	case c.Talk.Said == said, over && c.Talk.Sticky == 0, c.Head == "", state == "ready":
 		return time.Time{} // nothing new; or it is over, and was never explained; or about to be merged
+	case over && c.Talk.Mute.Hopeless():
+		return time.Time{} // nobody waits for it
 	case !c.Talk.Mute.Over(now):
 		return c.Talk.Mute.Until
 	case state == c.Talk.SaidState && now.Before(c.Talk.SaidAt.Add(stickyPause)):
 		return c.Talk.SaidAt.Add(stickyPause)
 	}
-	if at := e.mayComment(ctx, repo, now); !at.IsZero() {
+	if at := e.mayComment(ctx, repo, 0, now); !at.IsZero() {
 		return at
 	}
 	comment, err := e.writeSticky(ctx, repo, c, &s, text)

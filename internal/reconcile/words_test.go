@@ -1,0 +1,86 @@
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"slipway/internal/change"
+	"slipway/internal/reconcile"
+)
+
+// TestWhatWasSaidWhileNothingWasHeardIsForNoHead: the comments could not be read
+// when the head was seen first, so one that comes to light later may be older
+// than that head.
+func TestWhatWasSaidWhileNothingWasHeardIsForNoHead(t *testing.T) {
+	for says, who := range map[string]string{"/emergency the site is down": "ann", "/merge when ready": "alice"} {
+		t.Run(says, func(t *testing.T) {
+			w := gated(t, "asked")
+			id := w.propose(1, map[string]string{"x": "1"})
+			w.run()
+			w.hint(id)
+			w.seen(id, "the first look", func(c change.Change) bool { return c.Head != "" })
+			said := w.comment(id, who, says)
+			w.change(id, func(p *openPull) { p.mute = true })
+			pushed := w.history.push("feature-1", "more", map[string]string{"y": "1"})
+			w.change(id, func(p *openPull) { p.Head = pushed })
+			w.hint(id)
+			w.seen(id, "the new head", func(c change.Change) bool { return c.Head == pushed })
+			w.change(id, func(p *openPull) { p.mute = false })
+			w.hint(id)
+			c := w.seen(id, "the command", func(c change.Change) bool { return c.Talk.Heard >= said })
+			if c.Emergency != nil || c.Asked != nil {
+				t.Fatalf("it holds for %s: %+v %+v", pushed.Short(), c.Emergency, c.Asked)
+			}
+		})
+	}
+}
+
+// TestACommentThatSomebodyEditedGivesNoCommand: whoever may write to a
+// repository may edit the comments of others.
+func TestACommentThatSomebodyEditedGivesNoCommand(t *testing.T) {
+	w := gated(t, "ready")
+	id := w.propose(1, map[string]string{"x": "1"})
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first look", func(c change.Change) bool { return c.Head != "" })
+	said := w.comment(id, "ann", "/emergency the site is down")
+	w.change(id, func(p *openPull) { p.comments[len(p.comments)-1].Edited = time.Now().Add(time.Second) })
+	w.hint(id)
+	c := w.seen(id, "the comment", func(c change.Change) bool { return c.Talk.Heard >= said && len(c.Talk.Answers) == 0 })
+	if c.Emergency != nil {
+		t.Fatalf("it was obeyed: %+v", c.Emergency)
+	}
+	if spoken := w.bots(id); len(spoken) != 1 || !strings.Contains(spoken[0].Body, "edited") {
+		t.Errorf("said %+v", spoken)
+	}
+	if told := w.entries("refused.order.emergency"); len(told) != 1 || told[0].Actor != "ann" {
+		t.Errorf("journal %+v", told)
+	}
+}
+
+// TestAStrangerCannotUseUpWhatPeopleAreToldWith: refusals are reacted to at
+// once, and leave room for what explains.
+func TestAStrangerCannotUseUpWhatPeopleAreToldWith(t *testing.T) {
+	w := gated(t, "ready", explaining, func(_ *world, c *reconcile.Config) { c.CommentBudget = 4 })
+	id := w.propose(1, map[string]string{"x": "1"})
+	var last int64
+	for range 12 {
+		last = w.comment(id, "mallory", strings.Repeat("/hold "+strings.Repeat("x", 900)+"\n", 10))
+	}
+	w.run()
+	w.hint(id)
+	c := w.seen(id, "the commands", func(c change.Change) bool { return c.Talk.Heard >= last })
+	w.explained(1, "What is asked of it")
+	w.until("a reaction to each", func() bool { return len(w.reactions()) == 12 })
+	if len(c.Holds) > 0 {
+		t.Errorf("held: %+v", c.Holds)
+	}
+	kept := 0
+	for _, a := range w.stored(id).Talk.Answers {
+		kept += len(a.Text)
+	}
+	if kept > 16<<10 {
+		t.Errorf("%d bytes of answers wait in the record", kept)
+	}
+}
