@@ -48,12 +48,12 @@ func (r *reading) within(ctx context.Context) context.Context {
 // fault.Changed.
 //
 // Calls: the pull request twice, its base, the comparison of the two, reviews,
-// comments, timeline, statuses, check runs, workflow runs and the branch's last
-// pushes once each per hundred rows; the jobs of each run; the right of each
-// decisive reviewer. What the server says is unchanged since it was
-// read last costs nothing of the rate limit. A look that need not be fresh asks
-// only what the pull request's own time of change cannot tell: five calls, and
-// the jobs of runs under way.
+// timeline, statuses, check runs, workflow runs, the branch's last pushes and
+// those who may approve once each per hundred rows; the jobs of each run; the
+// right of each decisive reviewer who is not among those. What the server says
+// is unchanged since it was read last costs nothing of the rate limit. A look
+// that need not be fresh asks only what the pull request's own time of change
+// cannot tell: five calls, and the jobs of runs under way.
 func (c *Client) Look(ctx context.Context, id ref.PullID, want reconcile.Want) (reconcile.Look, error) {
 	r := &reading{fresh: want.Fresh}
 	before, err := c.record(ctx, id)
@@ -96,12 +96,11 @@ type look struct {
 // facts unknown.
 func (c *Client) look(ctx context.Context, pull record, want reconcile.Want, r *reading) look {
 	var (
-		l        look
-		s        = &l.snapshot
-		id       = pull.ID
-		group    errgroup.Group
-		ofPull   = r.since(ctx, pull.Updated)
-		retarget error
+		l      look
+		s      = &l.snapshot
+		id     = pull.ID
+		group  errgroup.Group
+		ofPull = r.since(ctx, pull.Updated)
 	)
 	group.SetLimit(together)
 	part := func(what string, read func() error) {
@@ -122,16 +121,11 @@ func (c *Client) look(ctx context.Context, pull record, want reconcile.Want, r *
 		if l.reviewsKept = of.used.Load(); l.reviewsKept {
 			r.used.Store(true)
 		}
-		c.judgeReviewers(r.within(ctx), id, s.Reviews)
 		return err
 	})
 	part("timeline", func() error {
-		s.Retargeted, retarget = c.retargeted(ofPull, id)
-		return retarget
-	})
-	part("comments", func() (err error) {
-		l.comments, err = c.comments(ofPull, id)
-		l.commentsRead = whole(err)
+		told, err := c.timeline(ofPull, id)
+		s.Retargeted, l.comments, l.commentsRead = told.retargeted, told.comments, whole(err)
 		return err
 	})
 	part("last push", func() (err error) {
@@ -152,9 +146,10 @@ func (c *Client) look(ctx context.Context, pull record, want reconcile.Want, r *
 		})
 	}
 	_ = group.Wait() // each part has told of its own fault
-	if retarget != nil {
+	if l.commentsRead != ref.Yes {
 		s.ReviewsRead = ref.Unknown // which of them were given for another base is not known
 	}
+	c.judgeReviewers(r.within(ctx), id, s.Reviews, s.Approvers)
 	return l
 }
 

@@ -18,13 +18,18 @@ import (
 
 // judgeReviewers sets Eligible and Official on every review by somebody whose
 // word decides. GitHub counts the approvals of those with write access, and has
-// no list of approvers beside that.
-func (c *Client) judgeReviewers(ctx context.Context, id ref.PullID, reviews []gate.Review) {
+// no list of approvers beside that. Whoever is not among the approvers that were
+// read is asked about: the list may have been left out, or leave somebody out.
+func (c *Client) judgeReviewers(ctx context.Context, id ref.PullID, reviews []gate.Review, approvers []string) {
 	who := reviewers(reviews)
 	facts := make([]ref.Fact, len(who))
 	var group errgroup.Group
 	group.SetLimit(together)
 	for i, w := range who {
+		if slices.ContainsFunc(approvers, func(a string) bool { return strings.EqualFold(a, w) }) {
+			facts[i] = ref.Yes
+			continue
+		}
 		group.Go(func() (err error) {
 			facts[i], err = c.mayWrite(ctx, id.Repo, w)
 			c.unread(fmt.Sprintf("whether %s may approve %s", w, id), err)
@@ -69,7 +74,9 @@ func (c *Client) approvers(ctx context.Context, repo ref.RepoID) ([]string, erro
 	}
 	var logins []string
 	for _, u := range list {
-		logins = append(logins, u.GetLogin())
+		if u.GetPermissions()["push"] { // what was asked for
+			logins = append(logins, u.GetLogin())
+		}
 	}
 	slices.Sort(logins)
 	return slices.Compact(logins), nil

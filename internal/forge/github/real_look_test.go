@@ -212,6 +212,37 @@ func TestARenameHasBothPaths(t *testing.T) {
 	}
 }
 
+// TestAFirstLookMakesTwelveCalls however many review who may approve, with one
+// workflow run; somebody who may not costs one more.
+func TestAFirstLookMakesTwelveCalls(t *testing.T) {
+	s := start(t)
+	id, head := s.change("feature")
+	s.review("bob", id, "APPROVE")
+	s.review("carol", id, "APPROVE")
+	s.RunCI(s.repo, github.Run{Workflow: "CI", Path: ".github/workflows/ci.yml", Event: "pull_request", Branch: "feature", SHA: head, Jobs: []github.Job{{Name: "test", Conclusion: "success"}}})
+	s.settled(s.client(), id, reconcile.Want{Fresh: true})
+	for _, test := range []struct {
+		who   string
+		calls int
+	}{{"", 12}, {"mallory", 13}} {
+		if test.who != "" {
+			s.review(test.who, id, "APPROVE")
+		}
+		c := s.client()
+		s.taken()
+		l := s.look(c, id, reconcile.Want{Fresh: true, Approvers: true})
+		if calls := s.taken(); len(calls) != test.calls {
+			t.Errorf("%d calls, want %d: %q", len(calls), test.calls, calls)
+		}
+		for _, r := range l.Snapshot.Reviews {
+			if want := ref.Known(r.Reviewer != "mallory"); r.Eligible != want || r.Official != want {
+				t.Errorf("%s is eligible: %s, official: %s", r.Reviewer, r.Eligible, r.Official)
+			}
+		}
+	}
+	s.nothingUnread()
+}
+
 // TestLookingAgain holds what a look costs: all of it once, then only what
 // changed counts against the limit, and a look that need not be fresh makes
 // five calls.
@@ -311,7 +342,7 @@ func TestWhatCannotBeReadIsUnknown(t *testing.T) {
 		{"/repos/{owner}/{repo}/commits/{ref}/statuses", func(l reconcile.Look) ref.Fact { return l.Snapshot.Checks.StatusesRead }},
 		{"/repos/{owner}/{repo}/commits/{ref}/check-runs", func(l reconcile.Look) ref.Fact { return l.Snapshot.Checks.StatusesRead }},
 		{"/repos/{owner}/{repo}/actions/runs", func(l reconcile.Look) ref.Fact { return l.Snapshot.Checks.JobsRead }},
-		{"/repos/{owner}/{repo}/issues/{issue_number}/comments", func(l reconcile.Look) ref.Fact { return l.CommentsRead }},
+		{"/repos/{owner}/{repo}/issues/{issue_number}/timeline", func(l reconcile.Look) ref.Fact { return l.CommentsRead }},
 		{"/repos/{owner}/{repo}/activity", func(l reconcile.Look) ref.Fact { return l.Snapshot.PusherRead }},
 	}
 	s := start(t)

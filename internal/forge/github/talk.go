@@ -2,6 +2,7 @@ package github
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -47,51 +48,58 @@ func (c *Client) React(ctx context.Context, id ref.PullID, comment int64, r reco
 	return nil
 }
 
-// comments lists what was said on a pull request beside its reviews, oldest
-// first.
-func (c *Client) comments(ctx context.Context, id ref.PullID) ([]reconcile.Comment, error) {
-	list, err := pages(func(o sdk.ListOptions) ([]*sdk.IssueComment, *sdk.Response, error) {
-		return c.sdk.Issues.ListComments(ctx, id.Repo.Owner, id.Repo.Name, int(id.Number), &sdk.IssueListCommentsOptions{ListOptions: o})
-	})
-	if err != nil {
-		return nil, err
-	}
-	comments := make([]reconcile.Comment, 0, len(list))
-	for _, row := range unique(list, (*sdk.IssueComment).GetID) {
-		comments = append(comments, reconcile.Comment{
-			ID:     row.GetID(),
-			Author: row.GetUser().GetLogin(),
-			Body:   row.GetBody(),
-			At:     at(row.CreatedAt),
-			Edited: latest(row.CreatedAt, row.UpdatedAt),
-		})
-	}
-	slices.SortStableFunc(comments, func(a, b reconcile.Comment) int { return a.At.Compare(b.At) })
-	return comments, nil
+// timeline is what was said and done on a pull request.
+type timeline struct {
+	comments   []reconcile.Comment // beside its reviews, oldest first
+	retargeted time.Time           // when its base was changed last; zero is never
 }
 
-// retargeted is when the base of a pull request was changed last; zero is never.
-func (c *Client) retargeted(ctx context.Context, id ref.PullID) (time.Time, error) {
-	type event struct {
-		Event   string         `json:"event"`
-		Created *sdk.Timestamp `json:"created_at"`
-	}
+// event is one row of a timeline: what concerns us of it. The SDK's own type
+// has a field for everything, any of which may come in another shape some day.
+type event struct {
+	Event   string         `json:"event"`
+	ID      int64          `json:"id"`
+	User    *sdk.User      `json:"user"` // who is behind a comment
+	Body    *string        `json:"body"`
+	Created *sdk.Timestamp `json:"created_at"`
+	Updated *sdk.Timestamp `json:"updated_at"`
+}
+
+// timeline reads all of it: a comment there is the comment itself.
+func (c *Client) timeline(ctx context.Context, id ref.PullID) (timeline, error) {
 	path := repoPath(id.Repo, "issues", strconv.FormatInt(id.Number, 10), "timeline")
 	list, err := pages(func(o sdk.ListOptions) (rows []event, response *sdk.Response, err error) {
-		// The SDK's own type has a field for everything, any of which may come in
-		// another shape some day.
 		response, err = c.get(ctx, query(path, o, url.Values{}), &rows)
 		return rows, response, err
 	})
 	if err != nil {
-		return time.Time{}, err
+		return timeline{}, err
 	}
-	var last time.Time
+	return toTimeline(list)
+}
+
+func toTimeline(list []event) (timeline, error) {
+	var t timeline
+	seen := map[int64]bool{} // a row that comes meanwhile may have a page repeat one
 	for _, e := range list {
-		changed := e.Event == "base_ref_changed" || e.Event == "automatic_base_change_succeeded"
-		if when := at(e.Created); changed && when.After(last) {
-			last = when
+		switch e.Event {
+		case "commented":
+			if e.ID == 0 || e.Body == nil || e.Created == nil {
+				return timeline{}, errors.New("a comment without its id, its text or its time")
+			}
+			if seen[e.ID] {
+				continue
+			}
+			seen[e.ID] = true
+			t.comments = append(t.comments, reconcile.Comment{
+				ID: e.ID, Author: e.User.GetLogin(), Body: *e.Body, At: at(e.Created), Edited: latest(e.Created, e.Updated),
+			})
+		case "base_ref_changed", "automatic_base_change_succeeded":
+			if when := at(e.Created); when.After(t.retargeted) {
+				t.retargeted = when
+			}
 		}
 	}
-	return last, nil
+	slices.SortStableFunc(t.comments, func(a, b reconcile.Comment) int { return a.At.Compare(b.At) })
+	return t, nil
 }

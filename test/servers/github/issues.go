@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 func (c *call) issueOf() *pull { return c.repo.pull(c.number("issue_number")) }
@@ -191,18 +192,28 @@ func (c *call) createLabel() reply {
 	return reply{http.StatusCreated, c.label(c.repo, l)}
 }
 
-// timeline lists what happened to a pull request, oldest first.
+// timeline lists what happened to a pull request and was said on it, oldest
+// first.
 func (c *call) timeline() reply {
 	p := c.issueOf()
 	if p == nil {
 		return c.notFound()
 	}
-	return c.list(rows(p.events, func(e event) object {
+	list := rows(p.events, func(e event) object {
 		o := object{"id": e.id, "event": e.name, "actor": c.user(e.actor), "created_at": e.at, "commit_id": nil, "commit_url": nil,
 			"url": c.api(c.repo) + "/issues/events/" + strconv.FormatInt(e.id, 10)}
 		if e.label != "" {
 			o["label"] = object{"name": e.label, "color": c.repo.label(e.label).color}
 		}
 		return o
-	}))
+	})
+	for _, k := range c.repo.commentsOn(p.number) {
+		o := c.comment(c.repo, k)
+		o["event"], o["actor"], o["node_id"] = "commented", o["user"], "IC_"+strconv.FormatInt(k.id, 10)
+		list = append(list, o)
+	}
+	slices.SortStableFunc(list, func(a, b any) int {
+		return a.(object)["created_at"].(time.Time).Compare(b.(object)["created_at"].(time.Time))
+	})
+	return c.list(list)
 }
