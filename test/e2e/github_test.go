@@ -131,7 +131,7 @@ func (h *hub) configure() {
 	h.must(err)
 	app := h.CreateApp("slipway", stage.Org, map[string]string{
 		"metadata": "read", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write",
-		"checks": "read", "actions": "read", "administration": "read", "repository_hooks": "read",
+		"checks": "read", "actions": "read", "administration": "write", "repository_hooks": "read",
 	}, &key.PublicKey)
 	listen, err := stage.FreeAddress(h.Context())
 	h.must(err)

@@ -18,11 +18,13 @@ import (
 	"slipway/internal/ref"
 )
 
-// ruleset is one as it is written and, with the writer's right, read.
+// ruleset is one as it is written and, with the writer's right, read. To others
+// GitHub does not show who gets past it: Bypass is nil then.
 type ruleset struct {
 	ID          int64      `json:"id,omitempty"`
 	Name        string     `json:"name"`
 	Target      string     `json:"target"` // branch, tag
+	Source      string     `json:"source_type,omitempty"`
 	Enforcement string     `json:"enforcement"`
 	Bypass      []bypass   `json:"bypass_actors"`
 	Conditions  conditions `json:"conditions"`
@@ -82,7 +84,8 @@ func tagRules(pattern string) string    { return "slipway: tags " + pattern }
 func isUpdateRules(name, b string) bool { return name == updateRules(b) }
 
 // lookRule puts together what all rulesets and the classic protection ask of
-// the branch: each of them counts.
+// the branch: each of them counts, but for those of the organisation past which
+// it is not known who gets.
 func (g Guard) lookRule(ctx context.Context, w onboard.Want, app int64) onboard.Found[*onboard.Protection] {
 	if w.Rule == nil {
 		return onboard.Read[*onboard.Protection](nil)
@@ -106,8 +109,16 @@ func (g Guard) lookRule(ctx context.Context, w onboard.Want, app int64) onboard.
 				return onboard.Unread[*onboard.Protection](err.Error())
 			}
 			sets[r.ID] = set
-			names = append(names, set.Name)
+			if set.Bypass == nil && set.Source == ofRepository {
+				return onboard.Unread[*onboard.Protection](set.unseen())
+			}
+			if set.Bypass != nil {
+				names = append(names, set.Name)
+			}
 			is.Bypass = is.Bypass || len(set.Bypass) > 0 && !isUpdateRules(set.Name, branch)
+		}
+		if set.Bypass == nil {
+			continue
 		}
 		if err := r.addTo(is, contexts); err != nil {
 			return onboard.Unread[*onboard.Protection](err.Error())
@@ -116,12 +127,12 @@ func (g Guard) lookRule(ctx context.Context, w onboard.Want, app int64) onboard.
 			is.MergeListed, is.Mergers = true, append(is.Mergers, set.passing(w.Bot, app)...)
 		}
 	}
-	is.AdminsIncluded = len(rules) > 0
+	is.AdminsIncluded = len(names) > 0
 	classic, err := g.classic(ctx, w.Repo, branch, is, contexts)
 	if err != nil {
 		return onboard.Unread[*onboard.Protection](err.Error())
 	}
-	if len(rules) == 0 && !classic {
+	if len(names) == 0 && !classic {
 		return onboard.Read[*onboard.Protection](nil)
 	}
 	if classic {
@@ -200,6 +211,13 @@ func (g Guard) ruleset(ctx context.Context, repo ref.RepoID, id int64) (ruleset,
 	var set ruleset
 	_, err := g.get(ctx, repoPath(repo, "rulesets", strconv.FormatInt(id, 10))+"?includes_parents=true", &set)
 	return set, refused(err)
+}
+
+// ofRepository is the source of the repository's own rulesets.
+const ofRepository = "Repository"
+
+func (s ruleset) unseen() string {
+	return "who gets past the ruleset " + s.Name + " is shown only to who may change it"
 }
 
 // passing names who a ruleset lets through: the bot, if its App is, and others
@@ -284,6 +302,12 @@ func (g Guard) lookTags(ctx context.Context, w onboard.Want, app int64) onboard.
 		set, err := g.ruleset(ctx, w.Repo, listed.ID) // a list leaves out the rules
 		if err != nil {
 			return onboard.Unread[*onboard.TagProtection](err.Error())
+		}
+		if set.Bypass == nil {
+			if set.Source == ofRepository {
+				return onboard.Unread[*onboard.TagProtection](set.unseen())
+			}
+			continue
 		}
 		makes := slices.ContainsFunc(set.Rules, func(r rule) bool { return r.Type == "creation" })
 		if makes && slices.Equal(set.Conditions.Ref.Include, []string{"refs/tags/" + w.Tags.Pattern}) {

@@ -150,6 +150,29 @@ func TestAClassicProtectionCountsToo(t *testing.T) {
 	}
 }
 
+// TestWhoGetsPastARuleIsUnknownToWhoMayNotChangeIt: GitHub leaves them out, which
+// does not say that there is nobody.
+func TestWhoGetsPastARuleIsUnknownToWhoMayNotChangeIt(t *testing.T) {
+	s := start(t)
+	rights := administering()
+	rights["administration"] = "read"
+	s.SetCollaborator(s.repo, "alice", "admin")
+	owner := Guard{s.client(func(c *Config) { c.Token = func() (string, error) { return s.who["alice"].Token, nil } })}
+	seeing := Guard{s.client(s.installedApp(rights))}
+	w := wanted(s.repo, "slipway-app[bot]")
+	s.set(owner, w)
+	is := must(seeing.Look(t.Context(), w))(t)
+	if is.Rule.Read || !strings.Contains(is.Rule.Why, "slipway: ") {
+		t.Errorf("the rule is read as %+v, %q", is.Rule.Is, is.Rule.Why)
+	}
+	if is.Tags.Read || !strings.Contains(is.Tags.Why, "slipway: tags v*") {
+		t.Errorf("the tags' rule is read as %+v, %q", is.Tags.Is, is.Tags.Why)
+	}
+	if left := s.left(owner, w); len(left) != 0 {
+		t.Errorf("whoever may change it sees: %q", left)
+	}
+}
+
 func TestWhoMayNotSetIsTold(t *testing.T) {
 	s := start(t)
 	s.SetCollaborator(s.repo, "slipway", "write")

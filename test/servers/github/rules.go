@@ -114,10 +114,24 @@ func (c *call) listRulesets() reply {
 }
 
 func (c *call) getRuleset() reply {
-	if t := c.rulesetOf(); t != nil {
-		return c.ok(c.rulesetObject(t))
+	t := c.rulesetOf()
+	if t == nil {
+		return c.notFound()
 	}
-	return c.notFound()
+	o := c.rulesetObject(t)
+	if !c.administers() {
+		delete(o, "bypass_actors")
+	}
+	return c.ok(o)
+}
+
+// administers says whether the caller may change the repository's rules: GitHub
+// shows only to them who gets past one.
+func (c *call) administers() bool {
+	if c.cred.app != nil {
+		return c.cred.app.Permissions["administration"] == "write"
+	}
+	return c.Server.role(c.cred, c.repo) >= roleAdmin
 }
 
 func (c *call) createRuleset() reply {
