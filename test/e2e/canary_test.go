@@ -138,6 +138,7 @@ func (p *place) canaryEscapes() {
 	if pull := p.pull(report.Findings[0].Pull); pull.HasMerged || pull.State != sdk.StateClosed {
 		p.Errorf("what escaped is %s, merged %v", pull.State, pull.HasMerged)
 	}
+	p.command("explain", report.Findings[0].Pull.String()).wants(p.T, 0, "closed", "canary's branch")
 	p.noneLeft()
 	p.journalled("canary.alarm", "operator", "change-request: nothing would keep it from merging")
 	p.measures(`slipway_canaries{repository="%s",result="escaped"} 1`, `slipway_alarms_total{kind="canary"} 1`)

@@ -76,6 +76,7 @@ func TestRealGitea(t *testing.T) {
 		"Contents":   w.testContents,
 		"Deliveries": w.testDeliveries,
 		"Rights":     w.testRights,
+		"Hand":       w.testHand,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
