@@ -58,7 +58,7 @@ func (e *evaluation) acts() []Act {
 	fresh := len(pushed) > 0
 	if fresh {
 		push.add(strings.Join(pushed, ", and "), []string{whoAuthor}, 1, keys...)
-		e.people.pusher = "" // it will be the author
+		e.people.pusher, e.people.pushed = "", nil // it will be the author
 		e.renew(&first, &asks)
 	}
 	return slices.Concat(push, first, e.approvals(fresh), asks, waits)

@@ -218,6 +218,40 @@ func TestIndependenceOfTheAuthor(t *testing.T) {
 			want: gate.Wait, codes: short, says: "the model of builder, who wrote part of it, is not declared",
 		},
 		{
+			name:   "a commit by somebody who is neither person nor agent keeps agents from counting",
+			differ: two(func(s *gate.Snapshot, _ *gate.Policy) { s.Commits[0].Author = "Stranger" }),
+			want:   gate.Wait, codes: short, says: "alice (is an agent, and stranger, who wrote part of it, is declared neither a person nor an agent)",
+		},
+		{
+			name:   "a co-author who is neither person nor agent does as well",
+			differ: two(func(s *gate.Snapshot, _ *gate.Policy) { s.Commits[0].CoAuthors = []gate.CoAuthor{{Login: "stranger"}} }),
+			want:   gate.Wait, codes: short, says: "0 of 2",
+		},
+		{
+			name: "where the team of a commit's author was not read, no agent counts, and the team is named",
+			differ: two(func(s *gate.Snapshot, p *gate.Policy) {
+				s.Commits[0].Committer, p.PeopleTeams = "stranger", []string{"acme/people"}
+			}),
+			want: gate.Wait, codes: []gate.Code{gate.CodeApprovals, gate.CodeUnknown}, says: "0 of 2",
+		},
+		{
+			name: "an agent that runs the model of the agent who pushed the head does not count",
+			differ: two(func(s *gate.Snapshot, p *gate.Policy) {
+				s.Pusher, s.PusherRead, p.Principals["builder"] = "Builder", ref.Yes, agent("m1", "acme", "")
+			}),
+			want: gate.Wait, codes: short, says: "alice (runs the model of builder, who pushed its head)",
+		},
+		{
+			name:   "what Slipway itself pushed keeps no agent from counting",
+			differ: two(func(s *gate.Snapshot, _ *gate.Policy) { s.Pusher, s.PusherRead = "slipway-bot", ref.Yes }),
+			want:   gate.Merge,
+		},
+		{
+			name:   "persons may approve what a stranger wrote a commit of",
+			differ: func(s *gate.Snapshot, _ *gate.Policy) { s.Commits[0].Author = "stranger" },
+			want:   gate.Merge,
+		},
+		{
 			name:   "an agent's approval, or two from one model, does not satisfy the gate beside no person",
 			differ: agents(agent("m1", "acme", ""), agent("m1", "acme", "")),
 			want:   gate.Wait, codes: short, says: "1 of 2",

@@ -17,7 +17,12 @@ type people struct {
 	pusher string // "" when not known
 	// models are what agents that wrote part of it run, each with the agent;
 	// "" for one whose model is not known.
-	models  map[string]string
+	models map[string]string
+	// unsure is one who wrote part of it, the author if possible, of whom it is
+	// not known whether a person: it may be an agent that runs anything.
+	unsure *party
+	// pushed is whoever pushed the head; nil when not known, or Slipway.
+	pushed  *party
 	members map[string]map[string]bool // of the teams asked for so far
 
 	approvers, excluded, vetoers choice
@@ -56,15 +61,36 @@ func newPeople(s *Snapshot, p *Policy) people {
 			d.wrote[login(co.Login)] = true
 		}
 	}
+	d.writers()
+	if d.pusher != "" && d.pusher != d.bot && !d.wrote[d.pusher] {
+		pushed := d.party(d.pusher)
+		d.pushed = &pushed
+	}
+	return d
+}
+
+// writers looks who of those who wrote it is an agent, and who may be one.
+func (d *people) writers() {
 	for who := range d.wrote {
-		if writer, found := p.Principals[who]; found && writer.Kind == KindAgent {
+		if who == "" || who == d.bot && who != d.author.login {
+			continue
+		}
+		switch writer := d.party(who); writer.Kind {
+		case KindPerson:
+		case KindAgent:
 			// Of two who run the same, the one that comes first is named.
 			if first, there := d.models[login(writer.Model)]; !there || who < first {
 				d.models[login(writer.Model)] = who
 			}
+		default:
+			if d.unsure == nil || who < d.unsure.login {
+				d.unsure = &writer
+			}
 		}
 	}
-	return d
+	if d.author.Kind == KindUnknown {
+		d.unsure = &d.author
+	}
 }
 
 // party says who is behind a login.

@@ -250,7 +250,6 @@ func (e *evaluation) unchosen(p *party) (why, unread string) {
 // stranger says why p is not known well enough to be independent of the
 // author, or "" (M4).
 func (e *evaluation) stranger(p *party) (why, unread string) {
-	author := &e.people.author
 	writer, same := e.people.models[login(p.Model)]
 	blank, undeclared := e.people.models[""]
 	switch {
@@ -268,12 +267,34 @@ func (e *evaluation) stranger(p *party) (why, unread string) {
 		return p.name + " (runs the model of " + writer + ", who wrote part of it)", ""
 	case undeclared:
 		return p.name + " (is an agent, and the model of " + blank + ", who wrote part of it, is not declared)", ""
-	case author.Kind == KindUnknown && author.unread != "":
-		return p.name + " (is an agent; unknown whether " + author.name + " is a person)", membersOf(author.unread)
-	case author.Kind == KindUnknown:
-		return p.name + " (is an agent, and " + orElse(author.name, "the author") + " is declared neither a person nor an agent)", ""
+	}
+	if u := e.people.unsure; u != nil {
+		return p.beside(u, e.people.author.login, "who wrote part of it")
+	}
+	switch by := e.people.pushed; {
+	case by == nil || by.Kind == KindPerson:
+		return "", ""
+	case by.Kind != KindAgent:
+		return p.beside(by, "", "who pushed its head")
+	case by.Model == "":
+		return p.name + " (is an agent, and the model of " + by.name + ", who pushed its head, is not declared)", ""
+	case login(by.Model) == login(p.Model):
+		return p.name + " (runs the model of " + by.name + ", who pushed its head)", ""
 	}
 	return "", ""
+}
+
+// beside says why an agent does not count beside somebody of whom it is not
+// known whether a person; of all but the author it says what they did.
+func (p *party) beside(u *party, author, did string) (why, unread string) {
+	if u.unread != "" {
+		return p.name + " (is an agent; unknown whether " + u.name + " is a person)", membersOf(u.unread)
+	}
+	name := orElse(u.name, "the author")
+	if u.login != author {
+		name += ", " + did + ","
+	}
+	return p.name + " (is an agent, and " + name + " is declared neither a person nor an agent)", ""
 }
 
 // promise is the review that somebody would give if they approved now.
