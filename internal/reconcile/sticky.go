@@ -22,9 +22,11 @@ const (
 	// stickyPause is how long the sticky comment stays as it is at the least,
 	// unless the outcome changes.
 	stickyPause = 10 * time.Second
-	// mostLines is how many requirements are shown, and mostJSON how many bytes
-	// of them as JSON; forges refuse a comment of more than 64 KiB.
+	// mostLines is how many acts and how many requirements are shown, mostText in
+	// how many bytes, and mostJSON in how many as JSON; forges refuse a comment of
+	// more than 64 KiB.
 	mostLines = 100
+	mostText  = 30 << 10
 	mostJSON  = 20 << 10
 )
 
@@ -144,9 +146,10 @@ func explanation(c change.Change) string {
 	}
 	if len(c.Acts) > 0 {
 		b.WriteString("\nThe least that would merge it:\n\n")
-		for i, a := range c.Acts {
-			fmt.Fprintf(&b, "%d. %s: %s\n", i+1, who(a.Who, a.Count), codeSpan(a.Do))
-		}
+		list(&b, len(c.Acts), mostText/2, func(i int) string {
+			a := c.Acts[i]
+			return fmt.Sprintf("%d. %s: %s\n", i+1, who(a.Who, a.Count), codeSpan(a.Do))
+		})
 	}
 	requirements(&b, c)
 	return b.String()
@@ -155,34 +158,47 @@ func explanation(c change.Change) string {
 func requirements(b *strings.Builder, c change.Change) {
 	if len(c.Requirements) == 0 && len(c.Verdict) > 0 {
 		b.WriteString("\n")
-		for _, r := range c.Verdict {
-			fmt.Fprintf(b, "- %s · up to %s\n", codeSpan(r.Sentence), who(r.Who, 1))
-		}
+		list(b, len(c.Verdict), mostText, func(i int) string {
+			r := c.Verdict[i]
+			return fmt.Sprintf("- %s · up to %s\n", codeSpan(r.Sentence), who(r.Who, 1))
+		})
 		return
 	}
 	if len(c.Requirements) > 0 {
 		b.WriteString("\nWhat is asked of it:\n\n")
 	}
-	for i, r := range c.Requirements {
-		if i == mostLines {
-			fmt.Fprintf(b, "- and %d more\n", len(c.Requirements)-i)
+	list(b, len(c.Requirements), mostText, func(i int) string { return asked(c.Requirements[i]) })
+}
+
+// asked is one requirement in a line.
+func asked(r gate.Requirement) string {
+	line := "- " + mark(r.State) + " " + codeSpan(r.Title)
+	if r.Says != "" {
+		line += ": " + codeSpan(r.Says)
+	}
+	switch r.State {
+	case gate.Met, gate.NotNeeded, gate.Waived:
+	default:
+		if len(r.Who) > 0 {
+			line += " · up to " + who(r.Who, 1)
+		}
+		if !r.Since.IsZero() {
+			line += " · since " + r.Since.UTC().Format("2006-01-02 15:04 UTC")
+		}
+	}
+	return line + "\n"
+}
+
+// list writes n lines, as far as the whole text keeps within some bytes, and
+// says how many are left.
+func list(b *strings.Builder, n, most int, line func(i int) string) {
+	for i := range n {
+		text := line(i)
+		if i == mostLines || b.Len()+len(text) > most {
+			fmt.Fprintf(b, "- and %d more\n", n-i)
 			return
 		}
-		fmt.Fprintf(b, "- %s %s", mark(r.State), codeSpan(r.Title))
-		if r.Says != "" {
-			b.WriteString(": " + codeSpan(r.Says))
-		}
-		switch r.State {
-		case gate.Met, gate.NotNeeded, gate.Waived:
-		default:
-			if len(r.Who) > 0 {
-				b.WriteString(" · up to " + who(r.Who, 1))
-			}
-			if !r.Since.IsZero() {
-				b.WriteString(" · since " + r.Since.UTC().Format("2006-01-02 15:04 UTC"))
-			}
-		}
-		b.WriteString("\n")
+		b.WriteString(text)
 	}
 }
 
