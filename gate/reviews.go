@@ -80,13 +80,16 @@ func (e *evaluation) judgeReviews() {
 	e.judgePerson()
 }
 
+// judgeVeto heeds a change request of whoever may review or veto now. Whether the
+// forge counts it is not asked: the author can take that mark away, by asking
+// its reviewer for another review.
 func (e *evaluation) judgeVeto(w *want, p party, r Review) {
 	sentence := fmt.Sprintf("%s asks for changes", orElse(r.Reviewer, "somebody"))
 	vetoer, _ := e.people.vetoers.has(&p)
 	switch {
 	case vetoer == ref.Yes:
-	case r.Eligible == ref.Yes && r.Official == ref.Yes:
-	case (r.Eligible == ref.No || r.Official == ref.No) && vetoer == ref.No:
+	case r.Eligible == ref.Yes:
+	case r.Eligible == ref.No && vetoer == ref.No:
 		return
 	default:
 		sentence += " (and whether that counts could not be read)"

@@ -174,9 +174,9 @@ func TestVeto(t *testing.T) {
 			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "whether that counts could not be read",
 		},
 		{
-			name:   "a change request that may not be official blocks",
+			name:   "a change request of which nobody knows whether it is official blocks",
 			differ: veto(func(r *gate.Review) { r.Official = ref.Unknown }),
-			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "whether that counts could not be read",
+			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "dave asks for changes", who: "dave",
 		},
 		{
 			name:   "a change request by someone who may not review does not block",
@@ -184,9 +184,14 @@ func TestVeto(t *testing.T) {
 			want:   gate.Merge,
 		},
 		{
-			name:   "a change request that is not official does not block",
+			name:   "a change request that the forge counts no more, as when its reviewer was asked for another review, blocks still",
 			differ: veto(func(r *gate.Review) { r.Official = ref.No }),
-			want:   gate.Merge,
+			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "dave asks for changes", who: "dave",
+		},
+		{
+			name:   "a change request that is not official, by someone whose right is unknown, blocks",
+			differ: veto(func(r *gate.Review) { r.Official, r.Eligible = ref.No, ref.Unknown }),
+			want:   gate.Block, codes: []gate.Code{gate.CodeVeto}, says: "whether that counts could not be read",
 		},
 		{
 			name:   "a dismissed change request does not block",
