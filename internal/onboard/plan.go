@@ -81,6 +81,7 @@ func (p Place) Key() string { return p.Cluster + "/" + p.Namespace }
 func Make(w Want, is World) Plan {
 	m := maker{want: w, is: is.Forge, plan: Plan{Repo: w.Repo}}
 	m.faults()
+	m.name()
 	m.self()
 	m.bot()
 	m.teams()
@@ -153,6 +154,15 @@ func (m *maker) lacks(f Feature) bool { return slices.Contains(m.is.Lacks, f) }
 func (m *maker) faults() {
 	for _, f := range m.want.Faults {
 		m.add(Step{Key: f.Key, Where: "slipway.yaml and the policy", Needs: RightOperator, Blocked: f.Fault, Mend: f.Mend})
+	}
+}
+
+// name is how the repository is written. Its deliveries name it as the forge
+// does, and what they name otherwise is served by nobody.
+func (m *maker) name() {
+	if is := m.is.Named; is != "" && is != m.want.Repo.String() {
+		m.add(Step{Key: "name", Where: "slipway.yaml", Needs: RightOperator, Blocked: "the forge writes it " + is,
+			Mend: "write " + is + " in slipway.yaml, and start the server anew"})
 	}
 }
 

@@ -155,6 +155,8 @@ func TestADriftIsFoundWithItsMend(t *testing.T) {
 		mend   string
 		manual bool // for people alone
 	}{
+		{"the forge writes its name otherwise", func(w *world) { w.forge.Named = "Acme/app" }, "name", "the forge writes it Acme/app",
+			"write Acme/app in slipway.yaml, and start the server anew", true},
 		{"the protection was removed", func(w *world) { w.forge.Rule = onboard.Read[*onboard.Protection](nil) }, "branch main", "who may merge: whoever may write", mine, false},
 		{"a check is no longer required", onRule(func(p *onboard.Protection) { p.Checks = nil }), "branch main", "required checks: none", mine, false},
 		{"a check of another case is another check", onRule(func(p *onboard.Protection) { p.Checks = []string{"CI / test (pull_request)"} }), "branch main", "required checks: CI / test", mine, false},

@@ -67,6 +67,9 @@ const (
 // Forge is what a forge holds about a repository.
 type Forge struct {
 	Self Self
+	// Named is the repository as the forge writes it: OWNER/NAME, which it also
+	// finds under the same letters in another case.
+	Named string
 	// Organization says whether the repository's owner is an organisation, which
 	// alone has teams.
 	Organization ref.Fact

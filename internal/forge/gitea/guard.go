@@ -31,6 +31,7 @@ var scopesShown = regexp.MustCompile(`token scope=(\S*)`)
 // refusal of a question that takes one which Slipway's has not.
 func (g Guard) Look(ctx context.Context, w onboard.Want) (onboard.Forge, error) {
 	var repo struct {
+		FullName    string `json:"full_name"`
 		Permissions struct {
 			Admin bool `json:"admin"`
 			Push  bool `json:"push"`
@@ -42,7 +43,7 @@ func (g Guard) Look(ctx context.Context, w onboard.Want) (onboard.Forge, error) 
 	}
 	// Gitea counts a status whoever posts it, so a required slipway/gate would
 	// hold nobody who may write.
-	is := onboard.Forge{Lacks: []onboard.Feature{onboard.FeatureGate}}
+	is := onboard.Forge{Named: repo.FullName, Lacks: []onboard.Feature{onboard.FeatureGate}}
 	is.Self = g.whoami(ctx, w)
 	switch p := repo.Permissions; {
 	case p.Admin:

@@ -405,11 +405,14 @@ func testForeignTeam(h *harbour) {
 // testPerson: a person has no teams, and says so.
 func testPerson(h *harbour) {
 	h.do(http.MethodPost, "/user/repos", map[string]any{"name": "own", "auto_init": true, "default_branch": "main"})
-	h.facts.Repo = ref.RepoID{Owner: "owen", Name: "own"}
+	h.facts.Repo = ref.RepoID{Owner: "Owen", Name: "own"} // Gitea finds it all the same
 	want := onboard.Derive(h.facts)
 	is, err := h.guard(h.owner.Token).Look(h.t.Context(), want)
 	if err != nil {
 		h.t.Fatal(err)
+	}
+	if is.Named != "owen/own" {
+		h.t.Errorf("it is named %q", is.Named)
 	}
 	plan := onboard.Make(want, onboard.World{Forge: is})
 	for _, key := range []string{"team reviewers-own", "packages"} {

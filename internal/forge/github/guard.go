@@ -37,7 +37,7 @@ func (g Guard) Look(ctx context.Context, w onboard.Want) (onboard.Forge, error) 
 	if err != nil {
 		return onboard.Forge{}, fmt.Errorf("look at the App of %s: %w", w.Bot, sorted(err))
 	}
-	is := onboard.Forge{Lacks: []onboard.Feature{onboard.FeatureApprovers, onboard.FeaturePackages}}
+	is := onboard.Forge{Named: repo.GetFullName(), Lacks: []onboard.Feature{onboard.FeatureApprovers, onboard.FeaturePackages}}
 	if app == 0 {
 		is.Lacks = append(is.Lacks, onboard.FeatureGate, onboard.FeatureMergers, onboard.FeatureTagProtection)
 	}

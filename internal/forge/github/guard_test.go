@@ -173,6 +173,14 @@ func TestWhoGetsPastARuleIsUnknownToWhoMayNotChangeIt(t *testing.T) {
 	}
 }
 
+func TestARepositoryIsNamedAsGitHubWritesIt(t *testing.T) {
+	s := start(t)
+	w := wanted(ref.RepoID{Owner: "ACME", Name: "App"}, "slipway")
+	if is := must(Guard{s.client()}.Look(t.Context(), w))(t); is.Named != s.repo.String() {
+		t.Errorf("it is named %q, want %q", is.Named, s.repo)
+	}
+}
+
 func TestWhoMayNotSetIsTold(t *testing.T) {
 	s := start(t)
 	s.SetCollaborator(s.repo, "slipway", "write")
