@@ -228,10 +228,35 @@ func glob(s string) string {
 	switch {
 	case !doublestar.ValidatePattern(s):
 		return fmt.Sprintf("%q is not a pattern of paths", clip(s))
+	case alternatives(s) > maxAlternatives:
+		return fmt.Sprintf("%q has more than %d alternatives in all: write several patterns", clip(s), maxAlternatives)
 	case path.IsAbs(s) || strings.HasPrefix(s, "./") || strings.HasSuffix(s, "/") || slices.Contains(strings.Split(s, "/"), ".."):
 		return fmt.Sprintf("%q matches no path: paths are written from the root of the repository, as docs/** or **/*.go", clip(s))
 	}
 	return ""
+}
+
+// alternatives is how many patterns one with braces may stand for, at the most:
+// matching tries them one by one, whatever it costs.
+func alternatives(pattern string) int {
+	all, here := 1, []int(nil)
+	for i := 0; i < len(pattern) && all <= maxAlternatives; i++ {
+		switch pattern[i] {
+		case '\\':
+			i++
+		case '{':
+			here = append(here, 1)
+		case ',':
+			if len(here) > 0 {
+				here[len(here)-1]++
+			}
+		case '}':
+			if len(here) > 0 {
+				all, here = all*here[len(here)-1], here[:len(here)-1]
+			}
+		}
+	}
+	return all
 }
 
 func portNumber(s string, least int) bool {

@@ -13,6 +13,14 @@ type checkKeys uint8
 // compiled whenever a policy is read, also one that a stranger proposes.
 const maxRules = 50
 
+// maxPatterns is how many patterns of paths a file may have, and maxAlternatives
+// how many alternatives one: each may have to be held against every changed
+// file, in a verdict that nothing can stop.
+const (
+	maxPatterns     = 500
+	maxAlternatives = 256
+)
+
 const (
 	sourceOnly checkKeys = iota
 	pathsToo             // and the paths it is for
@@ -95,7 +103,7 @@ func (r *reader) checks(into *[]gate.CheckRule, defaultEvent string, keys checkK
 			fields = append(fields, may("optional", r.flag(&rule.Optional), "Whether it is only shown, and keeps nothing from merging."))
 		}
 		if keys >= pathsToo {
-			fields = append(fields, may("paths", r.texts(&rule.Paths, that(glob)), "Patterns such as `web/**`. With any, the check is required only when a changed file matches one.").otherwise("every file"))
+			fields = append(fields, may("paths", r.patterns(&rule.Paths), "Patterns such as `web/**`. With any, the check is required only when a changed file matches one.").otherwise("every file"))
 		}
 		return r.object(fields...).named("check").oneOf("creator", "workflow").
 			with("workflow", "job").with("job", "workflow").with("event", "workflow").
@@ -105,6 +113,16 @@ func (r *reader) checks(into *[]gate.CheckRule, defaultEvent string, keys checkK
 					rule.Event = defaultEvent
 				}
 			})
+	})
+}
+
+// patterns are globs of paths, of which a file has only so many.
+func (r *reader) patterns(into *[]string) form {
+	return r.texts(into, that(glob)).then(func(n node) {
+		before := r.globs
+		if r.globs += len(*into); before <= maxPatterns && r.globs > maxPatterns {
+			r.fault(n, "there are more than %d patterns of paths in the file", maxPatterns)
+		}
 	})
 }
 
@@ -195,7 +213,7 @@ func (r *reader) demands(into *[]gate.Demand) form {
 	return many(r, into, gate.Demand{Count: 1}, func(d *gate.Demand) form {
 		return r.object(
 			must("name", r.unique(&d.Name, lines, label()), "What it is called where people read of it, as `security`."),
-			may("paths", r.texts(&d.Paths, that(glob)), "Patterns. With any, the demand stands only when a changed file matches one.").otherwise("every file"),
+			may("paths", r.patterns(&d.Paths), "Patterns. With any, the demand stands only when a changed file matches one.").otherwise("every file"),
 			may("lines", r.number(&d.Lines, 1, maxLines), "It stands only for a change of at least so many added and deleted lines together.").otherwise("any size"),
 			may("from", r.who(&d.From, true), "Whose approval is wanted.").otherwise("anybody's that counts"),
 			may("person", r.flag(&d.Person), "Whether it must be a person's."),

@@ -40,6 +40,8 @@ type reader struct {
 	origin map[*yaml.Node]string
 	// cel is where conditions are compiled, once one is.
 	cel *cel.Env
+	// globs is how many patterns of paths there were so far.
+	globs int
 }
 
 // node is a value in the document, with the line and path of its key.
