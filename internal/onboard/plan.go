@@ -169,9 +169,13 @@ func (m *maker) name() {
 // self is the token of Slipway's own account, if that is who looks.
 func (m *maker) self() {
 	if missing := m.is.Self.Unscoped; len(missing) > 0 && strings.EqualFold(m.is.Self.Login, m.want.Bot) {
-		m.add(Step{Key: "token", Where: "the forge", Needs: RightOperator,
+		s := Step{Key: "token", Where: "the forge", Needs: RightOperator,
 			Blocked: "the token of " + m.want.Bot + " lacks the scopes " + strings.Join(missing, ", "),
-			Mend:    "make a new token for " + m.want.Bot + " with them too, and put it where slipway.yaml says"})
+			Mend:    "make a new token for " + m.want.Bot + " with them too, and put it where slipway.yaml says"}
+		if m.is.Self.Grant != "" {
+			s.Blocked, s.Mend = m.want.Bot+" lacks "+strings.Join(missing, ", "), m.is.Self.Grant
+		}
+		m.add(s)
 	}
 }
 

@@ -106,6 +106,8 @@ type Self struct {
 	// Unscoped are the scopes that its token lacks of those that Slipway's own
 	// needs, as the forge names them.
 	Unscoped []string
+	// Grant says how it gets them; "" is by a new token.
+	Grant string
 }
 
 // Feature is something that not every kind of forge has.

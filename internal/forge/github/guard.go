@@ -115,7 +115,8 @@ func (g Guard) whoami(ctx context.Context, w onboard.Want, repo *sdk.Repository,
 		self.Owner = ref.Yes
 	}
 	if g.app != nil {
-		self.Repository, self.Unscoped = g.installation(ctx, w.Repo)
+		self.Repository, self.Unscoped = g.installation(ctx, w)
+		self.Grant = "grant them to the App " + strings.TrimSuffix(self.Login, botSuffix) + " in its settings, and accept them where it is installed"
 		return self
 	}
 	switch p := repo.GetPermissions(); {
@@ -137,30 +138,34 @@ func (g Guard) whoami(ctx context.Context, w onboard.Want, repo *sdk.Repository,
 }
 
 // needed are the permissions of an App, as docs/github.md gives their reasons.
-func needed() map[string]string {
-	return map[string]string{
+func needed(w onboard.Want) map[string]string {
+	all := map[string]string{
 		"metadata": "read", "contents": "write", "pull_requests": "write", "issues": "write", "statuses": "write", "checks": "read",
 		"actions": "read",
 	}
+	if len(w.Foreign) > 0 {
+		all["members"] = "read"
+	}
+	return all
 }
 
 // installation says what the App may do with the repository, and which of the
 // permissions that Slipway needs it lacks.
-func (g Guard) installation(ctx context.Context, repo ref.RepoID) (onboard.Access, []string) {
+func (g Guard) installation(ctx context.Context, w onboard.Want) (onboard.Access, []string) {
 	// The SDK's type has only the permissions that it knew of.
 	var is struct {
 		Permissions map[string]string `json:"permissions"`
 	}
-	request, err := g.app.NewRequest(http.MethodGet, repoPath(repo, "installation"), nil)
+	request, err := g.app.NewRequest(http.MethodGet, repoPath(w.Repo, "installation"), nil)
 	if err == nil {
 		_, err = g.app.Do(ctx, request, &is)
 	}
 	if err != nil {
-		g.unread("the installation on "+repo.String(), err)
+		g.unread("the installation on "+w.Repo.String(), err)
 		return onboard.AccessNone, nil
 	}
 	var lacks []string
-	for name, level := range needed() {
+	for name, level := range needed(w) {
 		if has := is.Permissions[name]; has != level && has != "write" {
 			lacks = append(lacks, name+":"+level)
 		}

@@ -173,6 +173,32 @@ func TestWhoGetsPastARuleIsUnknownToWhoMayNotChangeIt(t *testing.T) {
 	}
 }
 
+func TestAPermissionThatTheAppLacksIsNamed(t *testing.T) {
+	s := start(t)
+	rights := administering()
+	rights["contents"] = "read"
+	delete(rights, "statuses")
+	delete(rights, "members")
+	g := Guard{s.client(s.installedApp(rights))}
+	w := wanted(s.repo, "slipway-app[bot]")
+	lacks := func() string {
+		for _, step := range onboard.Make(w, onboard.World{Forge: must(g.Look(t.Context(), w))(t)}).Steps {
+			if step.Key == "token" {
+				return step.Blocked + "; " + step.Mend
+			}
+		}
+		return ""
+	}
+	const mend = "; grant them to the App slipway-app in its settings, and accept them where it is installed"
+	if got := lacks(); got != "slipway-app[bot] lacks contents:write, statuses:write"+mend {
+		t.Errorf("got %q", got)
+	}
+	w.Foreign = []onboard.Team{{Name: "staff", Foreign: true}}
+	if got := lacks(); got != "slipway-app[bot] lacks contents:write, members:read, statuses:write"+mend {
+		t.Errorf("where a team is named: %q", got)
+	}
+}
+
 func TestARepositoryIsNamedAsGitHubWritesIt(t *testing.T) {
 	s := start(t)
 	w := wanted(ref.RepoID{Owner: "ACME", Name: "App"}, "slipway")
