@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -180,4 +181,54 @@ func TestWhatIsToldDuringAMergeOfOursWaitsForItsEnd(t *testing.T) {
 	w.hint(id)
 	w.run()
 	w.seen(id, "the merge", func(c change.Change) bool { return c.MergeSHA != "" })
+}
+
+// TestM8ANewPolicyThatNamesAWorkflowHasItsRunsRead moves the base's policy from
+// checks without a workflow to one with.
+func TestM8ANewPolicyThatNamesAWorkflowHasItsRunsRead(t *testing.T) {
+	f := &asking{order: &order{}}
+	w := gated(t, "ready", func(w *world, c *reconcile.Config) {
+		f.forge = w.forge
+		c.Repositories[0].Forge = f
+	})
+	id := w.propose(1, map[string]string{"x": "1"})
+	w.run()
+	w.hint(id)
+	w.until("a look that leaves the runs aside", func() bool {
+		want, asked := f.last()
+		return asked && want.NoWorkflows
+	})
+	w.history.push("main", "policy", map[string]string{reconcile.PolicyFile: `version: 1
+gate: {checks: [{context: "ci / test (pull_request)", workflow: .gitea/workflows/ci.yml, job: test}]}
+`})
+	w.hint(id)
+	c := w.seen(id, "the verdict by the new policy", func(c change.Change) bool {
+		return slices.ContainsFunc(c.Verdict, func(r change.Reason) bool { return strings.Contains(r.Sentence, "ci / test (pull_request)") })
+	})
+	if want, _ := f.last(); want.NoWorkflows || !slices.Contains(want.Workflows, ".gitea/workflows/ci.yml") {
+		t.Errorf("%v was judged on a look that asked for %+v", c.Verdict, want)
+	}
+}
+
+// asking notes what is asked for.
+type asking struct {
+	*order
+	mu    sync.Mutex
+	wants []reconcile.Want
+}
+
+func (f *asking) Look(ctx context.Context, id ref.PullID, want reconcile.Want) (reconcile.Look, error) {
+	f.mu.Lock()
+	f.wants = append(f.wants, want)
+	f.mu.Unlock()
+	return f.order.Look(ctx, id, want)
+}
+
+func (f *asking) last() (reconcile.Want, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.wants) == 0 {
+		return reconcile.Want{}, false
+	}
+	return f.wants[len(f.wants)-1], true
 }
