@@ -252,7 +252,7 @@ func TestAnOrderOverTheAPIIsTheSameOrder(t *testing.T) {
 	c := w.seen(id, "the held verdict", func(c change.Change) bool {
 		return len(c.Holds) == 1 && len(c.Verdict) > 0 && c.Verdict[0].Code == gate.CodeHold
 	})
-	if c.Holds[0].By != "ops" || c.Holds[0].Reason != "the release is tomorrow" {
+	if c.Holds[0].By != "token ops" || c.Holds[0].Reason != "the release is tomorrow" {
 		t.Fatalf("%+v", c.Holds)
 	}
 	err := w.engine.Order(t.Context(), id, authz.Actor{Name: "board", Roles: []authz.Role{authz.Reader}}, authz.Unhold, "")

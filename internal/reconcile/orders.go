@@ -18,9 +18,11 @@ import (
 
 // given is an order to a change: by a comment or over the API.
 type given struct {
-	by   authz.Actor
-	verb authz.Verb
-	args string
+	by authz.Actor
+	// token says that by is the name of a token, which is nobody's login.
+	token bool
+	verb  authz.Verb
+	args  string
 	// head is the one that is asked or waived for; "" when it is not known which
 	// one whoever gave the order saw.
 	head ref.SHA
@@ -44,7 +46,7 @@ func (e *Engine) Order(ctx context.Context, id ref.PullID, actor authz.Actor, ve
 		if !found {
 			return fault.AsPermanent(fmt.Errorf("%s is not known here", id))
 		}
-		o := given{by: actor, verb: verb, args: args, head: c.Head, at: e.Now()}
+		o := given{by: actor, token: true, verb: verb, args: args, head: c.Head, at: e.Now()}
 		next, err := obey(c, o)
 		if err != nil {
 			cause := err
@@ -103,9 +105,17 @@ func (e *Engine) openDue(ctx context.Context, b ref.BranchID) ([]Due, error) {
 	return e.spread(changesDue(changes, e.Now()), atOnce, e.Now()), nil
 }
 
+// who gave it, as it is kept and shown: no login is written like a token.
+func (o given) who() string {
+	if o.token {
+		return "token " + o.by.Name
+	}
+	return o.by.Name
+}
+
 // entry is the order in the journal; cause is why it was refused.
 func (o given) entry(c change.Change, cause error) journal.Entry {
-	j := journal.Entry{At: o.at, Actor: o.by.Name, Action: "order." + string(o.verb), Subject: c.ID.String(), Identity: string(o.head), Reason: o.args}
+	j := journal.Entry{At: o.at, Actor: o.who(), Action: "order." + string(o.verb), Subject: c.ID.String(), Identity: string(o.head), Reason: o.args}
 	if cause != nil {
 		j.Action, j.Reason = "refused."+j.Action, cause.Error()
 	}
@@ -115,7 +125,7 @@ func (o given) entry(c change.Change, cause error) journal.Entry {
 // obey is the record after an order. An error says, to whoever gave the order,
 // why it is not followed.
 func obey(c change.Change, o given) (change.Change, error) {
-	mine := func(h gate.Hold) bool { return strings.EqualFold(h.By, o.by.Name) }
+	mine := func(h gate.Hold) bool { return strings.EqualFold(h.By, o.who()) }
 	if slices.ContainsFunc(c.Holds, mine) {
 		o.by.Roles = append(slices.Clone(o.by.Roles), authz.Setter)
 	}
@@ -127,14 +137,14 @@ func obey(c change.Change, o given) (change.Change, error) {
 	}
 	switch o.verb {
 	case authz.Hold:
-		c.Holds = append(slices.DeleteFunc(slices.Clone(c.Holds), mine), gate.Hold{By: o.by.Name, Reason: o.args, At: o.at})
+		c.Holds = append(slices.DeleteFunc(slices.Clone(c.Holds), mine), gate.Hold{By: o.who(), Reason: o.args, At: o.at})
 	case authz.Unhold:
 		return unhold(c, o, mine)
 	case authz.Merge:
 		if o.head == "" {
 			return c, errUnseen
 		}
-		c.Asked = &gate.Asked{By: o.by.Name, Head: o.head, At: o.at}
+		c.Asked = &gate.Asked{By: o.who(), Head: o.head, At: o.at}
 	case authz.Retry:
 		c.Refusal = nil
 	case authz.Waive:
@@ -144,7 +154,7 @@ func obey(c change.Change, o given) (change.Change, error) {
 		case strings.TrimSpace(o.args) == "":
 			return c, errors.New("an emergency wants its reason")
 		}
-		c.Emergency = &gate.Emergency{By: o.by.Name, Reason: o.args, Head: o.head, At: o.at}
+		c.Emergency = &gate.Emergency{By: o.who(), Reason: o.args, Head: o.head, At: o.at}
 	default:
 		return c, fmt.Errorf("%s is no order to a pull request", o.verb)
 	}

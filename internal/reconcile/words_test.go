@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"slipway/internal/authz"
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
 )
@@ -82,5 +83,33 @@ func TestAStrangerCannotUseUpWhatPeopleAreToldWith(t *testing.T) {
 	}
 	if kept > 16<<10 {
 		t.Errorf("%d bytes of answers wait in the record", kept)
+	}
+}
+
+// TestALoginIsNoToken: a forge where anybody may have an account may have one
+// with the name of a token.
+func TestALoginIsNoToken(t *testing.T) {
+	w := gated(t, "ready")
+	id := w.propose(1, map[string]string{"x": "1"})
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first look", func(c change.Change) bool { return c.Head != "" })
+	if err := w.engine.Order(t.Context(), id, authz.Actor{Name: "ops", Roles: []authz.Role{authz.Operator}}, authz.Hold, "not today"); err != nil {
+		t.Fatal(err)
+	}
+	said := w.comment(id, "Ops", "/unhold")
+	w.hint(id)
+	c := w.seen(id, "the command", func(c change.Change) bool { return c.Talk.Heard >= said && len(c.Talk.Answers) == 0 })
+	if len(c.Holds) != 1 || c.Holds[0].By != "token ops" {
+		t.Fatalf("holds %+v", c.Holds)
+	}
+	if told := w.entries("order.hold"); len(told) != 1 || told[0].Actor != "token ops" {
+		t.Errorf("journal %+v", told)
+	}
+	if told := w.entries("refused.order.unhold"); len(told) != 1 || told[0].Actor != "Ops" {
+		t.Errorf("journal %+v", told)
+	}
+	if err := w.engine.Order(t.Context(), id, authz.Actor{Name: "OPS", Roles: []authz.Role{authz.Reader}}, authz.Unhold, ""); err != nil {
+		t.Errorf("whoever set it cannot lift it: %v", err)
 	}
 }
