@@ -23,6 +23,8 @@ import (
 )
 
 const (
+	// roundLimit is how long a round may take on a busy machine.
+	roundLimit = 5 * time.Minute
 	// reported is a check that an account of the canaries reports.
 	reported = "canary / report"
 	// vetoing lets somebody veto who may not approve.
@@ -76,7 +78,8 @@ func TestCanaries(t *testing.T) {
 // round lets the canaries out and gives what was found.
 func (p *place) round(code int) canary.Report {
 	p.Helper()
-	ran := p.command("canaries", "run", p.project.ID().String(), "--json")
+	up := p.slipway()
+	ran := runWithin(p.T, roundLimit, append([]string{"SLIPWAY_SERVER=" + up.Address}, up.Env...), "canaries", "run", p.project.ID().String(), "--json")
 	ran.wants(p.T, code)
 	report := decoded[canary.Report](p.T, ran)
 	p.Logf("%d held in %s; untried %v; found %v", len(report.Held), report.Ended.Sub(report.Began), report.Untried, report.Findings)

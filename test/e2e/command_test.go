@@ -33,7 +33,13 @@ func (p *place) beside(args ...string) ran {
 
 func runSlipway(t *testing.T, env []string, args ...string) ran {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	return runWithin(t, time.Minute, env, args...)
+}
+
+// runWithin runs a command that may take long.
+func runWithin(t *testing.T, limit time.Duration, env []string, args ...string) ran {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, shared.binary, args...) //nolint:gosec // the program under test
 	cmd.Env, cmd.Dir = env, t.TempDir()
