@@ -29,6 +29,7 @@ type onboarding struct {
 	account    string
 	policy     string
 	renew      bool
+	loosen     bool
 }
 
 func newOnboard(from *source) *cobra.Command {
@@ -71,6 +72,7 @@ func newOnboard(from *source) *cobra.Command {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of somebody who administers the cluster, for this run")
 	f.StringVar(&o.account, "service-account", "", "NAMESPACE/NAME of Slipway's account in the cluster, where it cannot be asked from here")
 	f.StringVar(&o.policy, "policy", "", "policy file to go by while there is none on the branch")
+	f.BoolVar(&o.loosen, "loosen", false, "take away what the forge asks for beyond the policy, such as a third approval")
 	f.BoolVar(&o.renew, "renew-webhook", false, "make the webhook anew with the secret of the configuration: a forge does not tell which it has")
 	return cmd
 }
@@ -99,18 +101,9 @@ func (o onboarding) run(ctx context.Context, conf config.Server, repo config.Rep
 	if err != nil {
 		return err
 	}
-	want, plan, actor, err := s.plan(ctx, repo, local)
+	plan, actor, err := s.plan(ctx, repo, local, wishes{renew: o.renew, loosen: o.loosen})
 	if err != nil {
 		return err
-	}
-	if o.renew {
-		again := want
-		again.RenewHook = true
-		is, err := s.look(ctx, repo, again)
-		if err != nil {
-			return err
-		}
-		plan = onboard.Make(again, is)
 	}
 	r := report{Repository: repo.Repo.String(), Actor: actor, Steps: plan.Steps, Left: plan.Steps}
 	if !out.json {
@@ -122,7 +115,7 @@ func (o onboarding) run(ctx context.Context, conf config.Server, repo config.Rep
 				tellStep(out, actor, done)
 			}
 		})
-		_, after, _, err := s.plan(ctx, repo, local)
+		after, _, err := s.plan(ctx, repo, local, wishes{loosen: o.loosen})
 		if err != nil {
 			return err
 		}

@@ -38,18 +38,26 @@ type surveyed struct {
 	onboard.Guard
 }
 
-// plan looks at a repository and says what is to be done. A local policy file
-// stands in for one that is not on the branch yet; nil for none.
-func (s survey) plan(ctx context.Context, r config.Repository, local *change.Plan) (onboard.Want, onboard.Plan, string, error) {
+// wishes are what somebody asks for beyond what should be anyway.
+type wishes struct {
+	renew  bool // the webhook with its secret
+	loosen bool // what the forge asks for beyond the policy
+}
+
+// plan looks at a repository and says what is to be done, and who looked. A
+// local policy file stands in for one that is not on the branch yet; nil for
+// none.
+func (s survey) plan(ctx context.Context, r config.Repository, local *change.Plan, w wishes) (onboard.Plan, string, error) {
 	want, err := s.want(ctx, r, local)
 	if err != nil {
-		return want, onboard.Plan{}, "", err
+		return onboard.Plan{}, "", err
 	}
+	want.RenewHook, want.Loosen = w.renew, w.loosen
 	is, err := s.look(ctx, r, want)
 	if err != nil {
-		return want, onboard.Plan{}, "", err
+		return onboard.Plan{}, "", err
 	}
-	return want, onboard.Make(want, is), is.Forge.Self.Login, nil
+	return onboard.Make(want, is), is.Forge.Self.Login, nil
 }
 
 // want says how a repository should be, by the policy on its branch.

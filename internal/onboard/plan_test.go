@@ -147,6 +147,7 @@ func TestADriftIsFoundWithItsMend(t *testing.T) {
 		}
 	}
 	mine := "slipway onboard acme/app"
+	looser := "ask for as much in the policy, or have it loosened: slipway onboard acme/app --loosen"
 	tests := []struct {
 		name   string
 		change func(*world)
@@ -159,8 +160,8 @@ func TestADriftIsFoundWithItsMend(t *testing.T) {
 			"write Acme/app in slipway.yaml, and start the server anew", true},
 		{"the protection was removed", func(w *world) { w.forge.Rule = onboard.Read[*onboard.Protection](nil) }, "branch main", "who may merge: whoever may write", mine, false},
 		{"a check is no longer required", onRule(func(p *onboard.Protection) { p.Checks = nil }), "branch main", "required checks: none", mine, false},
-		{"a check of another case is another check", onRule(func(p *onboard.Protection) { p.Checks = []string{"CI / test (pull_request)"} }), "branch main", "required checks: CI / test", mine, false},
-		{"a check is required that the policy does not ask for", onRule(func(p *onboard.Protection) { p.Checks = append(p.Checks, "old") }), "branch main", ", old (should be", mine, false},
+		{"a check of another case is another check", onRule(func(p *onboard.Protection) { p.Checks = []string{"CI / test (pull_request)"} }), "branch main", "required checks: CI / test", looser, true},
+		{"a check is required that the policy does not ask for", onRule(func(p *onboard.Protection) { p.Checks = append(p.Checks, "old") }), "branch main", ", old (should be", looser, true},
 		{"one approval is enough", onRule(func(p *onboard.Protection) { p.Approvals = 1 }), "branch main", "approvals: 1 (should be 2)", mine, false},
 		{"a reviewer was dropped", onRule(func(p *onboard.Protection) { p.Approvers = []string{"carol"} }), "branch main", "approvers: carol (should be carol, dave)", mine, false},
 		{"a stranger may approve", func(w *world) {
@@ -174,7 +175,8 @@ func TestADriftIsFoundWithItsMend(t *testing.T) {
 		{"a team may merge", onRule(func(p *onboard.Protection) { p.MergerTeams = []string{"staff"} }), "branch main", "teams that may merge: staff", mine, false},
 		{"the branch can be pushed to", onRule(func(p *onboard.Protection) { p.Push = true }), "branch main", "push past pull requests: yes", mine, false},
 		{"administrators get past it", onRule(func(p *onboard.Protection) { p.AdminsIncluded = false }), "branch main", "administrators are held to it: no", mine, false},
-		{"the gate waits for nothing that the forge insists on", onRule(func(p *onboard.Protection) { p.UpToDate = true }), "branch main", "must be up to date: yes", mine, false},
+		{"the gate waits for nothing that the forge insists on", onRule(func(p *onboard.Protection) { p.UpToDate = true }), "branch main", "must be up to date: yes", looser, true},
+		{"the forge wants more approvals", onRule(func(p *onboard.Protection) { p.Approvals = 3 }), "branch main", "approvals: 3 (should be 2)", looser, true},
 		{"the tags are anybody's", func(w *world) { w.forge.Tags = onboard.Read[*onboard.TagProtection](nil) }, "tags v*", "makers: anybody", mine, false},
 		{"somebody else makes tags", func(w *world) {
 			w.forge.Tags = onboard.Read(&onboard.TagProtection{Pattern: "v*", Makers: []string{"slipway-bot", "eve"}})

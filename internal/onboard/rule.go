@@ -25,9 +25,22 @@ func (m *maker) rule() {
 	if m.approved(*is) {
 		want.Listed, want.Approvers, want.ApproverTeams = is.Listed, is.Approvers, is.ApproverTeams
 	}
-	if lines := m.differences(*is, want); len(lines) > 0 {
+	lines := m.differences(*is, want)
+	switch {
+	case len(lines) == 0:
+	case stricter(*is, want) && !m.want.Loosen:
+		m.add(Step{Key: key, Where: "the forge", Lines: lines, Needs: RightRepository,
+			Blocked: "it asks for more than the policy, and to take that away somebody must say so",
+			Mend:    "ask for as much in the policy, or have it loosened: slipway onboard " + m.want.Repo.String() + " --loosen"})
+	default:
 		m.settable(key, RightRepository, want, lines...)
 	}
+}
+
+// stricter says whether a protection asks for something that is not wanted.
+func stricter(is, want Protection) bool {
+	return is.Approvals > want.Approvals || is.UpToDate && !want.UpToDate ||
+		slices.ContainsFunc(is.Checks, func(c string) bool { return !slices.Contains(want.Checks, c) })
 }
 
 // approved says whether the list of approvers that the forge has may stay.

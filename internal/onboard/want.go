@@ -25,6 +25,8 @@ type Want struct {
 	Hook      Hook
 	HookPath  string
 	RenewHook bool
+	// Loosen lets what the forge asks for beyond the policy be taken away.
+	Loosen bool
 	// Reviewers is the team that gives those on the list of approvers a right on
 	// record.
 	Reviewers Team
