@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"slipway/deployer"
 	"slipway/gate"
@@ -172,84 +171,6 @@ func (e *Engine) actOnChange(ctx context.Context, claim Claim, repo Repository, 
 	default:
 		return fault.AsPermanent(fmt.Errorf("no way to do %T", action))
 	}
-}
-
-func (e *Engine) merge(ctx context.Context, repo Repository, c change.Change, s seen, a change.Merge) error {
-	untold := s.observation.Posted != a.Status
-	if untold && !a.Intent.TellLater {
-		if err := repo.Forge.PostStatus(ctx, c.ID.Repo, a.Status); err != nil {
-			return err
-		}
-	}
-	// No forge takes the base as a precondition, so it is read once more at the
-	// last moment: another base, or another policy on it, is another question.
-	p, err := repo.Forge.Pull(ctx, c.ID)
-	if err != nil {
-		return err
-	}
-	if judged := s.observation.Pull; p.Base != judged.Base || p.BaseHead != judged.BaseHead || p.Head != a.Intent.Head {
-		return fault.AsChanged(errors.New("its head or its base moved while it was judged"))
-	}
-	if err := e.unheld(ctx, c, p.Base); err != nil {
-		return err
-	}
-	seq, hash, err := e.Store.Head(ctx)
-	if err != nil {
-		return err
-	}
-	title, body, err := composed(s.plan.Merge, s.observation.Pull, a.Intent)
-	if err != nil {
-		return err
-	}
-	title, message := mergeMessage(c, title, body, a.Intent, seq, hash)
-	defer e.merging(ref.BranchID{Repo: repo.ID, Name: p.Base})()
-	err = repo.Forge.Merge(ctx, MergeCall{
-		ID: c.ID, Head: a.Intent.Head, Method: a.Method, Title: title, Message: message, DeleteBranch: s.plan.Merge.DeleteBranch,
-	})
-	if err != nil && untold && a.Intent.TellLater {
-		e.tellStatus(ctx, repo, c.ID, a.Status) // it may not land for long
-	}
-	return err
-}
-
-// tellStatus posts the gate's status where nothing depends on it.
-func (e *Engine) tellStatus(ctx context.Context, repo Repository, id ref.PullID, p change.Posted) {
-	if err := repo.Forge.PostStatus(ctx, id.Repo, p); err != nil {
-		e.Log.Warn("post the gate's status", "change", id, "error", err)
-	}
-}
-
-// merging notes that a merge to a branch is under way, until the returned
-// function is called.
-func (e *Engine) merging(b ref.BranchID) (over func()) {
-	add := func(n int) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if e.merges[b] += n; e.merges[b] == 0 {
-			delete(e.merges, b)
-		}
-	}
-	add(1)
-	return func() { add(-1) }
-}
-
-// unheld asks, at the last moment, that nobody has held the change or frozen its
-// base since it was judged.
-func (e *Engine) unheld(ctx context.Context, c change.Change, base string) error {
-	frozen, err := e.Store.Freeze(ctx, ref.BranchID{Repo: c.ID.Repo, Name: base})
-	if err != nil {
-		return err
-	}
-	stored, err := e.stored(ctx, c.ID)
-	switch {
-	case err != nil:
-		return err
-	case frozen != nil:
-		return fault.AsChanged(fmt.Errorf("%s was frozen while it was judged", base))
-	case !slices.EqualFunc(stored.Holds, c.Holds, func(a, b gate.Hold) bool { return a.By == b.By }):
-		return fault.AsChanged(errors.New("it was held while it was judged"))
-	}
-	return nil
 }
 
 func (e *Engine) publish(ctx context.Context, repo Repository, c change.Change, a change.PublishRelease) error {

@@ -18,6 +18,14 @@ func TestWhatWasSaidBeforeTheMergeIsCalledForHolds(t *testing.T) {
 		"a hold": func(w *world, id ref.PullID) error {
 			return w.engine.Order(context.WithoutCancel(w.Context()), id, authz.Actor{Name: "olga", Roles: []authz.Role{authz.Operator}}, authz.Hold, "stop")
 		},
+		"a label": func(w *world, id ref.PullID) error {
+			w.change(id, func(p *openPull) { p.Labels = []string{"release/minor", "hold"} })
+			return nil
+		},
+		"a draft": func(w *world, id ref.PullID) error {
+			w.change(id, func(p *openPull) { p.Draft = ref.Yes })
+			return nil
+		},
 		"a freeze": func(w *world, id ref.PullID) error {
 			return w.store.Commit(context.WithoutCancel(w.Context()), reconcile.Write{Freeze: &reconcile.BranchFreeze{Branch: mainBranch, Reason: "look first", At: time.Now()}})
 		},
@@ -32,7 +40,7 @@ func TestWhatWasSaidBeforeTheMergeIsCalledForHolds(t *testing.T) {
 			w.run()
 			w.hint(id)
 			c := w.seen(id, "the hold or the freeze", func(c change.Change) bool {
-				return c.MergeSHA != "" || len(c.Verdict) > 0 && (c.Verdict[0].Code == gate.CodeHold || c.Verdict[0].Code == gate.CodeFrozen)
+				return c.MergeSHA != "" || len(c.Verdict) > 0 && (c.Verdict[0].Code == gate.CodeHold || c.Verdict[0].Code == gate.CodeFrozen || c.Verdict[0].Code == gate.CodeDraft)
 			})
 			if c.MergeSHA != "" || w.forge.merges > 0 {
 				t.Fatal("it was merged all the same")
