@@ -67,7 +67,9 @@ type Replay struct {
 	Policy string  `json:"policy"`
 	// Judged is how many changes were judged again; Differ how many of them got
 	// another verdict, and Examples the first of these, a sentence each.
-	Judged   int      `json:"judged"`
+	Judged int `json:"judged"`
+	// Cut says that there was no time for more of them.
+	Cut      bool     `json:"cut,omitempty"`
 	Differ   int      `json:"differ"`
 	Examples []string `json:"examples,omitempty"`
 }

@@ -115,6 +115,8 @@ type Engine struct {
 
 	// builds bounds how many workers build or push at once.
 	builds *semaphore.Weighted
+	// replays lets one proposed policy be replayed at a time.
+	replays *semaphore.Weighted
 
 	mu     sync.Mutex
 	briefs map[ref.PullID]string   // fingerprints of the open pull requests
@@ -142,7 +144,8 @@ type planKey struct {
 func New(c Config) *Engine {
 	e := &Engine{
 		Config: c, repos: map[ref.RepoID]Repository{}, builds: semaphore.NewWeighted(int64(max(1, c.Workers/4))),
-		briefs: map[ref.PullID]string{}, plans: map[planKey]change.Plan{}, owners: map[planKey]ownersFile{}, wants: map[ref.RepoID]Want{},
+		replays: semaphore.NewWeighted(1),
+		briefs:  map[ref.PullID]string{}, plans: map[planKey]change.Plan{}, owners: map[planKey]ownersFile{}, wants: map[ref.RepoID]Want{},
 		anew: map[ref.PullID]bool{}, rechecks: map[Key]int{}, said: map[Key]map[string]bool{}, merges: map[ref.BranchID]int{},
 		pace: newPace(c.Rate), budget: newBudget(c.CommentBudget),
 	}

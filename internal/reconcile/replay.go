@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -103,24 +104,40 @@ func (e *Engine) replay(ctx context.Context, repo Repository, tried, inForce cha
 	return r, nil
 }
 
-// replayHead replays, once per head, the policy that an open pull request would
-// bring. A replay that cannot be had keeps nothing from going on.
+// replayHead replays, once per head and one at a time, the policy that an open
+// pull request would bring: anybody may propose one, and what it costs to judge
+// by is theirs to choose. One that takes too long is kept as far as it got; one
+// that cannot be had keeps nothing from going on.
 func (e *Engine) replayHead(ctx context.Context, repo Repository, c change.Change, head ref.SHA, tried, inForce change.Plan) *change.Replay {
 	if c.Replay != nil && c.Replay.Head == head || len(tried.Faults) > 0 || len(inForce.Faults) > 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, replayTime)
-	defer cancel()
-	r, err := e.replay(ctx, repo, tried, inForce, time.Time{}, replayed)
+	r, err := e.replayInTurn(ctx, repo, tried, inForce)
+	cut := errors.Is(err, context.DeadlineExceeded)
 	if err != nil {
 		e.Log.Warn("replay a policy", "change", c.ID, "error", err)
+	}
+	if err != nil && !cut {
 		return nil
 	}
-	out := &change.Replay{Head: head, Policy: r.Policy, Judged: r.Judged, Differ: len(r.Differ)}
+	out := &change.Replay{Head: head, Policy: r.Policy, Judged: r.Judged, Cut: cut, Differ: len(r.Differ)}
 	for _, d := range r.Differ[:min(replayExample, len(r.Differ))] {
 		out.Examples = append(out.Examples, fmt.Sprintf("%s would be %s instead of %s", d.Change, d.Would, d.Was))
 	}
 	return out
+}
+
+// replayInTurn waits for its turn, for as long as it may then take.
+func (e *Engine) replayInTurn(ctx context.Context, repo Repository, tried, inForce change.Plan) (Replay, error) {
+	turn, cancel := context.WithTimeout(ctx, replayTime)
+	defer cancel()
+	if e.replays.Acquire(turn, 1) != nil {
+		return Replay{}, errors.New("others were being replayed all the time")
+	}
+	defer e.replays.Release(1)
+	ctx, stop := context.WithTimeout(ctx, replayTime)
+	defer stop()
+	return e.replay(ctx, repo, tried, inForce, time.Time{}, replayed)
 }
 
 // judged is the snapshot on which a change was judged last: that of its merge

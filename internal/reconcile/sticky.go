@@ -240,6 +240,9 @@ func who(names []string, count int) string {
 func replayText(r change.Replay) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nIt changes the policy. Of the last %d changes that were judged, %d would have another verdict by it", r.Judged, r.Differ)
+	if r.Cut {
+		b.WriteString(" (not all of them in the time there is)")
+	}
 	if r.Differ == 0 {
 		b.WriteString(".\n")
 		return b.String()
