@@ -50,6 +50,7 @@ func canaries(without ...string) []string {
 // they stay blocked, that one rule that holds no longer is told, and that none
 // is ever merged.
 func TestCanaries(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t, "canary", wish{edit: lentPolicy, active: 3 * time.Second})
 	ctx, cancel := context.WithTimeout(t.Context(), upLimit)
 	defer cancel()

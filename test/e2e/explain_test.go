@@ -49,6 +49,7 @@ type blocked struct {
 }
 
 func TestExplainNamesTheActAndThePerson(t *testing.T) {
+	t.Parallel()
 	p := open(t, "explain", wish{edit: asking, active: 3e9})
 	bob, carol := p.stage.Reviewers[0], p.stage.Reviewers[1]
 	p.owned("/owned/.* @carol\n")

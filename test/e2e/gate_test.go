@@ -24,6 +24,7 @@ import (
 // TestGateHolds holds what keeps a change from merging on a real forge; package
 // gate holds the rest.
 func TestGateHolds(t *testing.T) {
+	t.Parallel()
 	p := open(t, "gate", wish{active: 3 * time.Second}) // Gitea tells nobody of a dismissal
 	bob, carol := p.stage.Reviewers[0], p.stage.Reviewers[1]
 	for _, rule := range []struct {

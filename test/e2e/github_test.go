@@ -42,6 +42,7 @@ type hub struct {
 // TestGitHub sets a repository on GitHub up with the command, and takes a
 // change from its pull request to its (simulated) health.
 func TestGitHub(t *testing.T) {
+	t.Parallel()
 	h := newHub(t)
 	var done change.Change
 	for _, step := range []struct {

@@ -23,6 +23,7 @@ import (
 // TestWhatBrokeElsewhere holds, on a real forge, what let unjudged changes
 // through in other systems: races between people, and rights that were lost.
 func TestWhatBrokeElsewhere(t *testing.T) {
+	t.Parallel()
 	p := open(t, "races", wish{active: 3 * time.Second})
 	bob, carol := p.stage.Reviewers[0], p.stage.Reviewers[1]
 	for _, rule := range []struct {
