@@ -26,7 +26,7 @@ type heard struct {
 // hear looks through the comments that are new since the last look. A command
 // is obeyed once: an edit of a comment that was heard says nothing. What could
 // not be read whole is heard another time.
-func (e *Engine) hear(repo Repository, c change.Change, look Look, plan change.Plan) heard {
+func (e *Engine) hear(ctx context.Context, repo Repository, c change.Change, look Look, plan change.Plan) heard {
 	h := heard{change: c}
 	pull := look.Snapshot.Pull
 	if c.Head != pull.Head || c.Base != pull.Base {
@@ -46,14 +46,35 @@ func (e *Engine) hear(repo Repository, c change.Change, look Look, plan change.P
 			continue
 		}
 		if all := command.Parse(said.Body); len(all) > 0 {
-			e.obeyAll(&h, repo, c, look.Snapshot, plan, said, all)
+			e.obeyAll(&h, repo, c, look.Snapshot, plan, said, all, wrote(ctx, repo, c.ID, said, all))
 		}
 	}
 	return h
 }
 
-// obeyAll follows the commands of one comment and keeps the answer.
-func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.Snapshot, plan change.Plan, said Comment, all []command.Command) {
+// loosens says whether an order lets something merge that would not otherwise.
+func loosens(v authz.Verb) bool {
+	return v == authz.Merge || v == authz.Unhold || v == authz.Waive
+}
+
+// wrote says whether a comment is its author's own, as far as that matters for
+// its commands and the forge knows more than the times that it gives.
+func wrote(ctx context.Context, repo Repository, id ref.PullID, said Comment, all []command.Command) ref.Fact {
+	witness, able := repo.Forge.(Witness)
+	matters := func(cmd command.Command) bool { return cmd.Fault == "" && loosens(verbOf(cmd.Name)) }
+	if !able || !slices.ContainsFunc(all, matters) {
+		return ref.Yes
+	}
+	own, err := witness.Wrote(ctx, id, said)
+	if err != nil {
+		return ref.Unknown
+	}
+	return own
+}
+
+// obeyAll follows the commands of one comment and keeps the answer. Own says
+// whether its words are its author's.
+func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.Snapshot, plan change.Plan, said Comment, all []command.Command, own ref.Fact) {
 	answer := change.Answer{Key: answerKey(said.ID), Comment: said.ID, Reaction: string(ReactionDone)}
 	var texts []string
 	actor := authz.Actor{Name: said.Author, Roles: roles(repo, plan.Gate, s, said.Author)}
@@ -64,7 +85,8 @@ func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.S
 		if seen.Head == s.Pull.Head && seen.Base == s.Pull.Base && seen.Talk.HeardOn == s.Pull.Head {
 			o.head = s.Pull.Head
 		}
-		o.edited = said.Edited.After(said.At)
+		o.edited = said.Edited.After(said.At) || own == ref.No
+		o.doubtful = own == ref.Unknown && loosens(o.verb)
 		next, reaction, text := e.command(h, o, cmd)
 		h.change = next
 		answer.Reaction = worse(answer.Reaction, string(reaction))
@@ -91,6 +113,8 @@ func (e *Engine) command(h *heard, o given, cmd command.Command) (next change.Ch
 	switch {
 	case o.edited:
 		err = errEdited
+	case o.doubtful:
+		err = errDoubtful
 	case o.verb == authz.Explain:
 		err = authz.Check(o.by, o.verb, o.at)
 	default:

@@ -210,6 +210,16 @@ func (f *forge) Comment(_ context.Context, id ref.PullID, text string) (int64, e
 	return f.add(id, "slipway-bot", text), nil
 }
 
+// Wrote is what a test says of a comment's words; else they are its author's.
+func (f *forge) Wrote(_ context.Context, _ ref.PullID, c reconcile.Comment) (ref.Fact, error) {
+	f.mutex.Lock()
+	defer f.mutex.Unlock()
+	if said, told := f.wrote[c.ID]; told {
+		return said, nil
+	}
+	return ref.Yes, nil
+}
+
 func (f *forge) EditComment(_ context.Context, id ref.PullID, comment int64, text string) error {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()

@@ -94,7 +94,7 @@ func (e *Engine) judge(ctx context.Context, repo Repository, c change.Change, fr
 		fault := fmt.Sprintf("its base is %s; only pull requests to %s are merged here", p.Base, repo.Branch)
 		s.plan.Gate.Faults = append(slices.Clone(s.plan.Gate.Faults), fault)
 	}
-	s.heard = e.hear(repo, c, look, s.plan)
+	s.heard = e.hear(ctx, repo, c, look, s.plan)
 	if err := e.complete(ctx, repo, s, &look.Snapshot); err != nil {
 		return nil, err
 	}

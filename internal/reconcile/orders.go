@@ -29,6 +29,8 @@ type given struct {
 	at   time.Time
 	// edited says that it stands in a comment that was changed before it was read.
 	edited bool
+	// doubtful says that nobody can tell whether it stands in such a one.
+	doubtful bool
 }
 
 // Order gives an order to a change: hold, unhold, merge, retry or emergency,
@@ -168,6 +170,9 @@ var errUnseen = errors.New("it was given before its present head was seen, so it
 // errEdited refuses what stands in an edited comment: whoever may write to the
 // repository may edit what others said.
 var errEdited = errors.New("the comment was edited before it was read, so its words may be somebody else's: say it again in a new one")
+
+// errDoubtful refuses what would let something merge and may be somebody else's.
+var errDoubtful = errors.New("the forge does not tell whether its author wrote this comment as it stands, since it is long or its author hides what they do: say it in a short comment of its own, or to the server")
 
 // unhold lifts the holds that somebody may lift: an operator all, anybody else
 // their own.

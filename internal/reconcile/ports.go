@@ -102,6 +102,15 @@ type Talker interface {
 	React(ctx context.Context, id ref.PullID, comment int64, r Reaction) error
 }
 
+// Witness is a forge that keeps what was said as it was said. Whoever may write
+// to a repository may edit the comments of others there, and within the second
+// in which one was made no time tells that.
+type Witness interface {
+	// Wrote says whether the words of a comment are all those of its author.
+	// Unknown is what the forge does not tell.
+	Wrote(ctx context.Context, id ref.PullID, c Comment) (ref.Fact, error)
+}
+
 // Contents reads branches and files.
 type Contents interface {
 	// Branch is the commit at the tip of a branch.

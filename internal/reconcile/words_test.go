@@ -8,6 +8,7 @@ import (
 	"slipway/internal/authz"
 	"slipway/internal/change"
 	"slipway/internal/reconcile"
+	"slipway/internal/ref"
 )
 
 // TestWhatWasSaidWhileNothingWasHeardIsForNoHead: the comments could not be read
@@ -58,6 +59,62 @@ func TestACommentThatSomebodyEditedGivesNoCommand(t *testing.T) {
 	if told := w.entries("refused.order.emergency"); len(told) != 1 || told[0].Actor != "ann" {
 		t.Errorf("journal %+v", told)
 	}
+}
+
+// TestWordsThatMayBeAnothersLetNothingMerge: within the second in which a
+// comment was made no time tells that somebody else has edited it.
+func TestWordsThatMayBeAnothersLetNothingMerge(t *testing.T) {
+	cases := map[string]struct {
+		who, says string
+		own       ref.Fact
+		refused   string
+	}{
+		"another's emergency":         {"ann", "/emergency the site is down", ref.No, "refused.order.emergency"},
+		"one that may be another's":   {"ann", "/emergency the site is down", ref.Unknown, "refused.order.emergency"},
+		"another's lifting of a hold": {"alice", "/unhold", ref.No, "refused.order.unhold"},
+		"one that may be":             {"alice", "/unhold", ref.Unknown, "refused.order.unhold"},
+		"another's request":           {"alice", "/merge when ready", ref.No, "refused.order.merge"},
+		"a request that may be":       {"alice", "/merge when ready", ref.Unknown, "refused.order.merge"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := gated(t, "asked")
+			id := w.propose(1, map[string]string{"x": "1"})
+			w.run()
+			w.hint(id)
+			w.seen(id, "the first look", func(c change.Change) bool { return c.Head != "" })
+			held := w.comment(id, "alice", "/hold")
+			w.hint(id)
+			w.seen(id, "the hold", func(c change.Change) bool { return c.Talk.Heard >= held })
+			said := w.comment(id, tc.who, tc.says)
+			w.forge.mutex.Lock()
+			w.forge.wrote = map[int64]ref.Fact{said: tc.own}
+			w.forge.mutex.Unlock()
+			w.hint(id)
+			c := w.seen(id, "the comment", func(c change.Change) bool { return c.Talk.Heard >= said })
+			if len(c.Holds) != 1 || c.Asked != nil || c.Emergency != nil {
+				t.Fatalf("it was obeyed: %+v %+v %+v", c.Holds, c.Asked, c.Emergency)
+			}
+			if told := w.entries(tc.refused); len(told) != 1 || told[0].Actor != tc.who {
+				t.Errorf("journal %+v", told)
+			}
+		})
+	}
+}
+
+// TestAHoldIsObeyedWhoeverWroteIt: it lets nothing merge, and must not wait.
+func TestAHoldIsObeyedWhoeverWroteIt(t *testing.T) {
+	w := gated(t, "ready")
+	id := w.propose(1, map[string]string{"x": "1"})
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first look", func(c change.Change) bool { return c.Head != "" })
+	w.forge.mutex.Lock()
+	said := w.forge.add(id, "alice", "/hold")
+	w.forge.wrote = map[int64]ref.Fact{said: ref.Unknown}
+	w.forge.mutex.Unlock()
+	w.hint(id)
+	w.seen(id, "the hold", func(c change.Change) bool { return len(c.Holds) == 1 })
 }
 
 // TestAStrangerCannotUseUpWhatPeopleAreToldWith: refusals are reacted to at

@@ -34,6 +34,22 @@ func (w *world) testTalk(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
+	r.run(t, "what somebody else made of a comment at once is not its author's", func(t *testing.T, r *repository) {
+		own, turned := r.say(w.carol, id, "/hold\nas I said"), r.say(w.carol, id, "Thank you.")
+		r.do(w.Admin(), http.MethodPatch, "/issues/comments/"+itoa(turned), map[string]string{"body": "/unhold"}, nil)
+		want := map[int64]ref.Fact{own: ref.Yes, turned: ref.No}
+		for _, said := range r.look(id, fresh).Comments {
+			if fact, asked := want[said.ID]; asked {
+				delete(want, said.ID)
+				if got := must(r.client.Wrote(t.Context(), id, said))(t); got != fact {
+					t.Errorf("%q: %s", said.Body, got)
+				}
+			}
+		}
+		if len(want) > 0 {
+			t.Errorf("not seen: %v", want)
+		}
+	})
 	r.run(t, "to react twice in the same way is to react once", func(t *testing.T, r *repository) {
 		said := r.say(w.carol, id, "/hold")
 		for _, reaction := range []reconcile.Reaction{reconcile.ReactionDone, reconcile.ReactionRefused, reconcile.ReactionUnclear, reconcile.ReactionDone} {
