@@ -21,7 +21,13 @@ import (
 type heard struct {
 	change  change.Change
 	entries []journal.Entry
+	// more says that there was too much to hear at once.
+	more bool
 }
+
+// mostHeard is how many bytes of comments that may hold a command are gone
+// through in one look: a comment that is made for it takes long to read.
+const mostHeard = 64 << 10
 
 // hear looks through the comments that are new since the last look. A command
 // is obeyed once: an edit of a comment that was heard says nothing. What could
@@ -35,11 +41,15 @@ func (e *Engine) hear(ctx context.Context, repo Repository, c change.Change, loo
 	if look.CommentsRead != ref.Yes {
 		return h
 	}
-	h.change.Talk.HeardOn = pull.Head
+	read := 0
 	comments := slices.SortedFunc(slices.Values(look.Comments), func(a, b Comment) int { return cmp.Compare(a.ID, b.ID) })
 	for _, said := range comments {
 		if said.ID <= c.Talk.Heard {
 			continue
+		}
+		if read += promising(said.Body); read > mostHeard {
+			h.more = true
+			return h
 		}
 		h.change.Talk.Heard = said.ID
 		if machine(said.Author, repo, plan.Gate) {
@@ -49,7 +59,17 @@ func (e *Engine) hear(ctx context.Context, repo Repository, c change.Change, loo
 			e.obeyAll(&h, repo, c, look.Snapshot, plan, said, all, wrote(ctx, repo, c.ID, said, all))
 		}
 	}
+	h.change.Talk.HeardOn = pull.Head
 	return h
+}
+
+// promising is how much of a comment has to be gone through: nothing where no
+// line can begin with a command.
+func promising(body string) int {
+	if len(body) > command.MaxBody || !strings.HasPrefix(body, "/") && !strings.Contains(body, "\n/") && !strings.Contains(body, "\r/") {
+		return 0
+	}
+	return len(body)
 }
 
 // loosens says whether an order lets something merge that would not otherwise.
@@ -144,10 +164,11 @@ func waiting(c change.Change) int {
 }
 
 // again are the keys to look at at once after some commands: to try again is to
-// ask anew, and not to believe what is remembered.
+// ask anew, and not to believe what is remembered; or because there is more to
+// hear.
 func (h heard) again(now time.Time) []Due {
 	tries := func(o journal.Entry) bool { return o.Action == "order."+string(authz.Retry) }
-	if !slices.ContainsFunc(h.entries, tries) {
+	if !h.more && !slices.ContainsFunc(h.entries, tries) {
 		return nil
 	}
 	return []Due{{ChangeKey(h.change.ID), now}}

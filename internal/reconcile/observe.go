@@ -152,7 +152,7 @@ func (s *seen) evaluate(look Look, repo Repository, now time.Time) error {
 	o.StatusNeeded = look.StatusNeeded
 	o.Pull, o.Commits, o.Posted, o.Snapshot = look.Snapshot.Pull, len(snapshot.Commits), shown, s.snapshot.Hash
 	o.Verdict = gate.Evaluate(snapshot, s.plan.Gate, now)
-	if o.Verdict.Outcome == gate.Merge && s.commentsRead != ref.Yes {
+	if o.Verdict.Outcome == gate.Merge && (s.commentsRead != ref.Yes || s.heard.more) {
 		o.Verdict = unheard(o.Verdict, now)
 	}
 	return nil
@@ -162,7 +162,7 @@ func (s *seen) evaluate(look Look, repo Repository, now time.Time) error {
 // request in a comment that could not be read.
 func unheard(v gate.Verdict, now time.Time) gate.Verdict {
 	v.Outcome, v.Recheck = gate.Wait, now.Add(10*time.Second)
-	v.Reasons = []gate.Reason{{Code: gate.CodeUnknown, Outcome: gate.Wait, Sentence: "the comments could not be read, and one may hold it", Who: []string{self}}}
+	v.Reasons = []gate.Reason{{Code: gate.CodeUnknown, Outcome: gate.Wait, Sentence: "not all comments were read yet, and one may hold it", Who: []string{self}}}
 	return v
 }
 

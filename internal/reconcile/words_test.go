@@ -170,3 +170,24 @@ func TestALoginIsNoToken(t *testing.T) {
 		t.Errorf("whoever set it cannot lift it: %v", err)
 	}
 }
+
+// TestAFloodOfCommentsIsHeardInParts: reading one can take most of a second, so
+// a look that had to read a hundred would never come to its end; and what was
+// not heard yet may hold it.
+func TestAFloodOfCommentsIsHeardInParts(t *testing.T) {
+	w := gated(t, "ready")
+	id := w.propose(1, map[string]string{"x": "1"})
+	first := w.comment(id, "mallory", "/etc/passwd\n"+strings.Repeat("x", 16_000))
+	for range 20 {
+		w.comment(id, "mallory", "/etc/passwd\n"+strings.Repeat("x", 16_000))
+	}
+	last := w.comment(id, "alice", "/hold not yet")
+	w.satisfy(id)
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first part", func(c change.Change) bool { return c.Talk.Heard >= first && c.Talk.Heard < last })
+	c := w.seen(id, "the end", func(c change.Change) bool { return c.Talk.Heard == last })
+	if w.forge.merges > 0 || len(c.Holds) != 1 {
+		t.Fatalf("%d merges, holds %+v", w.forge.merges, c.Holds)
+	}
+}
