@@ -41,14 +41,15 @@ func (c *Client) readChecks(ctx context.Context, repo ref.RepoID, sha ref.SHA, w
 		statuses, checked         []gate.Status
 		jobs                      []job
 		ofStatuses, ofRuns, ofCIs error
-		runs                      []*sdk.CheckRun
+		checkRuns                 []*sdk.CheckRun
+		runs                      []workflowRun
 	)
 	group.Go(func() error { statuses, ofStatuses = c.statuses(ctx, repo, sha); return nil })
-	group.Go(func() error { runs, ofRuns = c.checkRuns(ctx, repo, sha); return nil })
-	group.Go(func() error { jobs, ofCIs = c.jobs(ctx, repo, sha, workflows, r); return nil })
+	group.Go(func() error { checkRuns, ofRuns = c.checkRuns(ctx, repo, sha); return nil })
+	group.Go(func() error { runs, jobs, ofCIs = c.jobs(ctx, repo, sha, workflows, r); return nil })
 	_ = group.Wait() // the errors are kept apart
-	for _, run := range runs {
-		checked = append(checked, toStatus(run, jobs))
+	for _, run := range checkRuns {
+		checked = append(checked, toStatus(run, jobs, runs))
 	}
 	checks := gate.Checks{SHA: sha, Statuses: merged(statuses, checked)}
 	for _, j := range jobs {
@@ -119,6 +120,7 @@ type job struct {
 // workflowRun has what the SDK's lacks.
 type workflowRun struct {
 	ID      int64          `json:"id"`
+	Suite   int64          `json:"check_suite_id"` // that its jobs' check runs are of
 	Name    string         `json:"name"`
 	Path    string         `json:"path"`
 	Event   string         `json:"event"`
@@ -127,11 +129,11 @@ type workflowRun struct {
 	Updated *sdk.Timestamp `json:"updated_at"`
 }
 
-// jobs reads the latest attempt of every run on the commit, of the wanted
-// workflows if any are named.
-func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha ref.SHA, workflows []string, r *reading) ([]job, error) {
+// jobs lists the runs on the commit, and reads the latest attempt of each, of
+// the wanted workflows if any are named.
+func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha ref.SHA, workflows []string, r *reading) (runs []workflowRun, jobs []job, err error) {
 	total := 0
-	runs, err := pages(func(o sdk.ListOptions) ([]workflowRun, *sdk.Response, error) {
+	runs, err = pages(func(o sdk.ListOptions) ([]workflowRun, *sdk.Response, error) {
 		var page struct {
 			Total int           `json:"total_count"`
 			Runs  []workflowRun `json:"workflow_runs"`
@@ -141,28 +143,29 @@ func (c *Client) jobs(ctx context.Context, repo ref.RepoID, sha ref.SHA, workflo
 		return page.Runs, response, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("workflow runs: %w", err)
+		return nil, nil, fmt.Errorf("workflow runs: %w", err)
 	}
 	runs = unique(runs, func(w workflowRun) int64 { return w.ID })
 	if err := counted("workflow runs", len(runs), total); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	runs = slices.DeleteFunc(runs, func(w workflowRun) bool {
-		return w.Head != string(sha) || len(workflows) > 0 && !slices.Contains(workflows, workflowPath(w.Path))
-	})
+	runs = slices.DeleteFunc(runs, func(w workflowRun) bool { return w.Head != string(sha) })
 	of := make([][]job, len(runs))
 	group, inGroup := errgroup.WithContext(ctx)
 	group.SetLimit(together)
 	for i, run := range runs {
+		if len(workflows) > 0 && !slices.Contains(workflows, workflowPath(run.Path)) {
+			continue
+		}
 		group.Go(func() (err error) {
 			of[i], err = c.jobsOf(r.unlessChanged(inGroup, run), repo, run)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return slices.Concat(of...), nil
+	return runs, slices.Concat(of...), nil
 }
 
 // unlessChanged lets the jobs of a run that has ended come from memory.
@@ -218,9 +221,10 @@ func jobContext(workflow, name, event string) string {
 }
 
 // toStatus gives a check run as a status: a job's under the job's context, that
-// of an App under its own name, by the App's account. What reports as the
-// Actions and is no job's was made with the token of some job.
-func toStatus(run *sdk.CheckRun, jobs []job) gate.Status {
+// of an App under its own name, by the App's account. Of a run whose jobs were
+// not read it is what the job's would be. What reports as the Actions and is no
+// job's was made with the token of some job.
+func toStatus(run *sdk.CheckRun, jobs []job, runs []workflowRun) gate.Status {
 	s := gate.Status{
 		ID:          run.GetID(),
 		Context:     run.GetName(),
@@ -232,10 +236,17 @@ func toStatus(run *sdk.CheckRun, jobs []job) gate.Status {
 	if slug := run.GetApp().GetSlug(); slug != "" {
 		s.Creator = reporter(slug + "[bot]")
 	}
-	if run.GetApp().GetSlug() == actionsApp {
-		if i := slices.IndexFunc(jobs, func(j job) bool { return j.id == run.GetID() && j.Name == run.GetName() }); i >= 0 {
-			s.Context = jobs[i].context
-		}
+	if run.GetApp().GetSlug() != actionsApp {
+		return s
+	}
+	suite := run.GetCheckSuite().GetID()
+	ofRun := slices.IndexFunc(runs, func(r workflowRun) bool { return suite != 0 && r.Suite == suite })
+	ofJob := slices.IndexFunc(jobs, func(j job) bool { return j.id == run.GetID() && j.Name == run.GetName() })
+	switch {
+	case ofJob >= 0:
+		s.Context = jobs[ofJob].context
+	case ofRun >= 0:
+		s.Context = jobContext(runs[ofRun].Name, run.GetName(), runs[ofRun].Event)
 	}
 	return s
 }

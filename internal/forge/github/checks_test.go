@@ -9,7 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"slipway/gate"
+	"slipway/internal/reconcile"
 	"slipway/internal/ref"
+	"slipway/test/servers/github"
 )
 
 func TestConclusions(t *testing.T) {
@@ -269,6 +271,26 @@ func TestOnlyTheWantedWorkflowsAreRead(t *testing.T) {
 			checks, err := w.client(t).readChecks(context.Background(), someRepo(), someCommit, test.paths, &reading{fresh: true})
 			if err != nil || len(checks.Jobs) != test.jobs || checks.JobsRead != ref.Yes {
 				t.Errorf("%d jobs, %v", len(checks.Jobs), err)
+			}
+		})
+	}
+}
+
+// TestASecondWorkflowUnderTheSameNameCounts: what another workflow's job says
+// under the context of a required one is a word on that context, though its jobs
+// are not read.
+func TestASecondWorkflowUnderTheSameNameCounts(t *testing.T) {
+	s := start(t)
+	id, head := s.change("feature")
+	for path, conclusion := range map[string]string{".github/workflows/ci.yml": "success", ".github/workflows/other.yml": "failure"} {
+		s.RunCI(s.repo, github.Run{Workflow: "CI", Path: path, Event: "pull_request", Branch: "feature", SHA: head, Jobs: []github.Job{{Name: "test", Conclusion: conclusion}}})
+	}
+	rule := gate.CheckRule{Context: "CI / test (pull_request)", Workflow: ".github/workflows/ci.yml", Job: "test", Event: "pull_request"}
+	for name, want := range map[string]reconcile.Want{"all workflows": {Fresh: true}, "the required one": {Fresh: true, Workflows: []string{rule.Workflow}}} {
+		t.Run(name, func(t *testing.T) {
+			checks := s.look(s.client(), id, want).Snapshot.Checks
+			if got := gate.CheckRequired([]gate.CheckRule{rule}, checks)[0]; got.State != gate.StateFailure {
+				t.Errorf("it is %+v, by %+v", got, checks.Statuses)
 			}
 		})
 	}

@@ -39,7 +39,7 @@ func start(t *testing.T) *site {
 	t.Helper()
 	api, err := described()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	s := &site{t: t, repo: someRepo(), who: map[string]*github.Account{}}
 	s.Server = must(github.Start(t.Context(), github.Config{Dir: t.TempDir(), API: api, OnViolation: func(err error) {
