@@ -56,7 +56,7 @@ func (e *Engine) hear(ctx context.Context, repo Repository, c change.Change, loo
 			continue
 		}
 		if all := command.Parse(said.Body); len(all) > 0 {
-			e.obeyAll(&h, repo, c, look.Snapshot, plan, said, all, wrote(ctx, repo, c.ID, said, all))
+			e.obeyAll(ctx, &h, repo, c, look.Snapshot, plan, said, all)
 		}
 	}
 	h.change.Talk.HeardOn = pull.Head
@@ -78,26 +78,34 @@ func loosens(v authz.Verb) bool {
 }
 
 // wrote says whether a comment is its author's own, as far as that matters for
-// its commands and the forge knows more than the times that it gives.
-func wrote(ctx context.Context, repo Repository, id ref.PullID, said Comment, all []command.Command) ref.Fact {
+// its commands and the forge knows more than the times that it gives. What is
+// refused in any case is not asked after: anybody may write any number of that.
+func wrote(ctx context.Context, repo Repository, c change.Change, said Comment, by authz.Actor, at time.Time, all []command.Command) ref.Fact {
 	witness, able := repo.Forge.(Witness)
-	matters := func(cmd command.Command) bool { return cmd.Fault == "" && loosens(verbOf(cmd.Name)) }
+	matters := func(cmd command.Command) bool {
+		o := given{by: by, verb: verbOf(cmd.Name), args: cmd.Args, head: c.Head, at: at}
+		if cmd.Fault != "" || !loosens(o.verb) {
+			return false
+		}
+		_, err := obey(c, o)
+		return err == nil
+	}
 	if !able || !slices.ContainsFunc(all, matters) {
 		return ref.Yes
 	}
-	own, err := witness.Wrote(ctx, id, said)
+	own, err := witness.Wrote(ctx, c.ID, said)
 	if err != nil {
 		return ref.Unknown
 	}
 	return own
 }
 
-// obeyAll follows the commands of one comment and keeps the answer. Own says
-// whether its words are its author's.
-func (e *Engine) obeyAll(h *heard, repo Repository, seen change.Change, s gate.Snapshot, plan change.Plan, said Comment, all []command.Command, own ref.Fact) {
+// obeyAll follows the commands of one comment and keeps the answer.
+func (e *Engine) obeyAll(ctx context.Context, h *heard, repo Repository, seen change.Change, s gate.Snapshot, plan change.Plan, said Comment, all []command.Command) {
 	answer := change.Answer{Key: answerKey(said.ID), Comment: said.ID, Reaction: string(ReactionDone)}
 	var texts []string
 	actor := authz.Actor{Name: said.Author, Roles: roles(repo, plan.Gate, s, said.Author)}
+	own := wrote(ctx, repo, h.change, said, actor, e.Now(), all)
 	for _, cmd := range all {
 		o := given{by: actor, verb: verbOf(cmd.Name), args: cmd.Args, at: e.Now()}
 		// The comment is newer than a look that had seen this very head and read

@@ -214,6 +214,7 @@ func (f *forge) Comment(_ context.Context, id ref.PullID, text string) (int64, e
 func (f *forge) Wrote(_ context.Context, _ ref.PullID, c reconcile.Comment) (ref.Fact, error) {
 	f.mutex.Lock()
 	defer f.mutex.Unlock()
+	f.witnessed++
 	if said, told := f.wrote[c.ID]; told {
 		return said, nil
 	}

@@ -191,3 +191,33 @@ func TestAFloodOfCommentsIsHeardInParts(t *testing.T) {
 		t.Fatalf("%d merges, holds %+v", w.forge.merges, c.Holds)
 	}
 }
+
+// TestNobodyAsksWhoseWordsAStrangersAre: what is refused in any case costs the
+// forge nothing.
+func TestNobodyAsksWhoseWordsAStrangersAre(t *testing.T) {
+	w := gated(t, "asked")
+	id := w.propose(1, map[string]string{"x": "1"})
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first look", func(c change.Change) bool { return c.Head != "" })
+	var last int64
+	for range 20 {
+		last = w.comment(id, "mallory", "/unhold\n/emergency now\n/merge when ready")
+	}
+	w.hint(id)
+	w.seen(id, "the stranger's commands", func(c change.Change) bool { return c.Talk.Heard >= last })
+	w.forge.mutex.Lock()
+	asked := w.forge.witnessed
+	w.forge.mutex.Unlock()
+	if asked != 0 {
+		t.Errorf("the forge was asked %d times", asked)
+	}
+	said := w.comment(id, "alice", "/merge when ready")
+	w.hint(id)
+	w.seen(id, "the author's command", func(c change.Change) bool { return c.Talk.Heard >= said && c.Asked != nil })
+	w.forge.mutex.Lock()
+	defer w.forge.mutex.Unlock()
+	if w.forge.witnessed == 0 {
+		t.Error("the author's words were not asked after")
+	}
+}

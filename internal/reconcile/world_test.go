@@ -296,6 +296,7 @@ type forge struct {
 	broken         error // every comment fails with it
 	lastComment    int64
 	wrote          map[int64]ref.Fact // whether words are their author's; else they are
+	witnessed      int
 }
 
 // merge makes the forge tell of a pull request that the bot merged.
