@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -61,7 +60,7 @@ func newForge(f config.Forge, called func(string, string, int, time.Duration), u
 		return forge{
 			Forge: client, self: client.Self, token: func(context.Context) (string, error) { return token() },
 			guard: gitea.Guard{Client: client}, dialect: owners.Gitea, site: f.URL,
-			hook: hook{f.WebhookSecret, gitea.SignatureHeader, 2 * sha256.Size, gitea.Verify, gitea.Hint},
+			hook: hook{f.WebhookSecret, gitea.Signed, gitea.Verify, gitea.Hint},
 		}, nil
 	}
 	c := github.Config{URL: f.URL, Login: f.Login, Token: token, OnCall: called, OnUnread: unread}
@@ -76,20 +75,19 @@ func newForge(f config.Forge, called func(string, string, int, time.Duration), u
 	return forge{
 		Forge: client, self: client.Self, token: client.GitToken,
 		guard: github.Guard{Client: client}, dialect: owners.GitHub, site: client.Site(),
-		hook: hook{f.WebhookSecret, github.SignatureHeader, len("sha256=") + 2*sha256.Size, github.Verify, github.Hint},
+		hook: hook{f.WebhookSecret, github.Signed, github.Verify, github.Hint},
 	}, nil
 }
 
 // hook is a forge's deliveries under its secret.
 type hook struct {
 	secret config.Secret
-	header string // that carries the signature
-	length int    // of the signature
+	signed func(header http.Header) bool
 	verify func(secret string, header http.Header, body []byte) error
 	hint   func(header http.Header, body []byte) (reconcile.Hint, bool, error)
 }
 
-func (h hook) Signed(header http.Header) bool { return len(header.Get(h.header)) == h.length }
+func (h hook) Signed(header http.Header) bool { return h.signed(header) }
 
 func (h hook) Verify(header http.Header, body []byte) error {
 	return h.verify(h.secret.Reveal(), header, body)

@@ -18,6 +18,13 @@ import (
 // SignatureHeader carries the HMAC-SHA256 of a delivery's body in hexadecimal.
 const SignatureHeader = "X-Gitea-Signature"
 
+// Signed says whether a delivery carries what may be a signature, so that one
+// without is refused before its body is read.
+func Signed(header http.Header) bool {
+	given := header.Values(SignatureHeader)
+	return len(given) == 1 && len(given[0]) == 2*sha256.Size
+}
+
 // Verify checks that a delivery was signed with the secret: over the body as it
 // came, before anything of it is parsed. An empty secret verifies nothing.
 func Verify(secret string, header http.Header, body []byte) error {
