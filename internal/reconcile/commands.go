@@ -29,6 +29,20 @@ type heard struct {
 // through in one look: a comment that is made for it takes long to read.
 const mostHeard = 64 << 10
 
+// mostAnswers is how many comments may wait for their reaction: each that is
+// given is a record rewritten.
+const mostAnswers = 50
+
+func reactionless(c change.Change) int {
+	n := 0
+	for _, a := range c.Talk.Answers {
+		if a.Reaction != "" {
+			n++
+		}
+	}
+	return n
+}
+
 // hear looks through the comments that are new since the last look. A command
 // is obeyed once: an edit of a comment that was heard says nothing. What could
 // not be read whole is heard another time.
@@ -47,7 +61,7 @@ func (e *Engine) hear(ctx context.Context, repo Repository, c change.Change, loo
 		if said.ID <= c.Talk.Heard {
 			continue
 		}
-		if read += promising(said.Body); read > mostHeard {
+		if read += promising(said.Body); read > mostHeard || reactionless(h.change) == mostAnswers {
 			h.more = true
 			return h
 		}

@@ -221,3 +221,30 @@ func TestNobodyAsksWhoseWordsAStrangersAre(t *testing.T) {
 		t.Error("the author's words were not asked after")
 	}
 }
+
+// TestAFloodOfCommandsIsAnsweredInParts: every answer rewrites the record, so it
+// must not hold thousands of them.
+func TestAFloodOfCommandsIsAnsweredInParts(t *testing.T) {
+	w := gated(t, "ready")
+	id := w.propose(1, map[string]string{"x": "1"})
+	var last int64
+	for range 120 {
+		last = w.comment(id, "mallory", "/retry")
+	}
+	w.run()
+	w.hint(id)
+	w.seen(id, "the first part", func(c change.Change) bool {
+		reactionless := 0
+		for _, a := range c.Talk.Answers {
+			if a.Reaction != "" {
+				reactionless++
+			}
+		}
+		if reactionless > 50 {
+			t.Fatalf("%d comments wait for their reaction", reactionless)
+		}
+		return c.Talk.Heard > 0 && c.Talk.Heard < last
+	})
+	w.seen(id, "the end", func(c change.Change) bool { return c.Talk.Heard >= last })
+	w.until("a reaction to each", func() bool { return len(w.reactions()) == 120 })
+}
