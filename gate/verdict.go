@@ -59,6 +59,25 @@ const (
 	NotNeeded Progress = "optional" // shown, and keeps nothing from merging
 )
 
+// waiting is how Unmet is written: an empty text would look like a missing one.
+const waiting = "waiting"
+
+// MarshalText writes "waiting" for Unmet, and every other state as it is.
+func (p Progress) MarshalText() ([]byte, error) {
+	if p == Unmet {
+		return []byte(waiting), nil
+	}
+	return []byte(p), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (p *Progress) UnmarshalText(b []byte) error {
+	if *p = Progress(b); *p == waiting {
+		*p = Unmet
+	}
+	return nil
+}
+
 // Requirement is one thing that the policy asks for.
 type Requirement struct {
 	// Key is stable while the policy is: "check:ci / test (pull_request)",

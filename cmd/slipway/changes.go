@@ -3,11 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"slipway/cmd/slipway/internal/board"
 	"slipway/internal/change"
@@ -69,10 +67,8 @@ func newChanges(from *source) *cobra.Command {
 
 // terminalWidth is the width to draw for: the terminal's, else 80 columns.
 func terminalWidth(w io.Writer) int {
-	if f, ok := w.(*os.File); ok {
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
-			return width
-		}
+	if p := pageOf(w); p > 0 {
+		return int(p)
 	}
 	return 80
 }

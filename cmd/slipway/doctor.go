@@ -79,7 +79,7 @@ type holder struct {
 // authorisation prints the one table, and from the configuration who holds the
 // roles that it gives. The others follow from each pull request.
 func (s *source) authorisation(w io.Writer) error {
-	var holders []holder
+	holders := []holder{}
 	if s.config != "" {
 		conf, err := faultless(s.config, config.LoadServer)
 		if err != nil {

@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"slipway/cmd/slipway/internal/board"
 	"slipway/gate"
@@ -51,22 +53,46 @@ func newExplain(from *source) *cobra.Command {
 func explain(w io.Writer, c change.Change, now time.Time) error {
 	var out strings.Builder
 	out.WriteString(board.New(w, terminalWidth(w)).Change(c, now) + "\n")
+	const column = 25 // where the third one begins
+	page := pageOf(w)
 	for _, g := range c.Gates {
-		fmt.Fprintf(&out, "%-14s %-9s %s\n", g.Name, g.State, board.Text(evidence(g)))
+		fmt.Fprintf(&out, "%-14s %-9s %s\n", g.Name, g.State, page.wrap(evidence(g), column))
 		if g.Reason != "" {
-			fmt.Fprintf(&out, "%24s %s\n", "", board.Text(g.Reason))
+			fmt.Fprintf(&out, "%24s %s\n", "", page.wrap(g.Reason, column))
 		}
 		if g.State == change.Waiting && !g.Deadline.IsZero() && c.Outcome == change.Open {
 			late := ""
 			if g.Overdue {
 				late = ", overdue"
 			}
-			fmt.Fprintf(&out, "%24s owner %s, deadline %s%s\n", "", board.Text(g.Owner), g.Deadline.Local().Format(time.DateTime), late)
+			owed := fmt.Sprintf("owner %s, deadline %s%s", g.Owner, g.Deadline.Local().Format(time.DateTime), late)
+			fmt.Fprintf(&out, "%24s %s\n", "", page.wrap(owed, column))
 		}
 	}
-	out.WriteString(wanted(c, now))
+	out.WriteString(page.wanted(c, now))
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// page is how wide a terminal is, in columns; 0 is no terminal, where a line is
+// left whole for whatever reads it.
+type page int
+
+func pageOf(w io.Writer) page {
+	if f, ok := w.(*os.File); ok {
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+			return page(width)
+		}
+	}
+	return 0
+}
+
+// wrap breaks a text that begins in a column.
+func (p page) wrap(text string, column int) string {
+	if p == 0 {
+		return board.Text(text)
+	}
+	return board.Wrap(text, int(p), column)
 }
 
 // evidence is what a gate rests on, in a line.
@@ -100,7 +126,7 @@ func evidence(g change.Gate) string {
 
 // wanted is what the policy asks of a change that is not merged, and the
 // smallest set of acts that would merge it.
-func wanted(c change.Change, now time.Time) string {
+func (p page) wanted(c change.Change, now time.Time) string {
 	if c.MergeSHA != "" || c.Outcome != change.Open || len(c.Requirements) == 0 {
 		return ""
 	}
@@ -112,7 +138,7 @@ func wanted(c change.Change, now time.Time) string {
 			continue
 		}
 		if r.Says != "" {
-			fmt.Fprintf(&out, "      %s\n", board.Text(r.Says))
+			fmt.Fprintf(&out, "      %s\n", p.wrap(r.Says, 6))
 		}
 		var tail []string
 		if len(r.Who) > 0 {
@@ -122,7 +148,7 @@ func wanted(c change.Change, now time.Time) string {
 			tail = append(tail, "for "+board.Duration(now.Sub(r.Since)))
 		}
 		if len(tail) > 0 {
-			fmt.Fprintf(&out, "      %s\n", board.Text(strings.Join(tail, ", ")))
+			fmt.Fprintf(&out, "      %s\n", p.wrap(strings.Join(tail, ", "), 6))
 		}
 	}
 	if len(c.Acts) > 0 {
@@ -133,7 +159,7 @@ func wanted(c change.Change, now time.Time) string {
 		if a.Count > 1 {
 			who = fmt.Sprintf("%d of %s", a.Count, strings.Join(named(c, a.Who), ", "))
 		}
-		fmt.Fprintf(&out, "  %d. %s: %s\n", i+1, board.Text(who), board.Text(a.Do))
+		fmt.Fprintf(&out, "  %d. %s\n", i+1, p.wrap(who+": "+a.Do, 5))
 	}
 	return out.String()
 }

@@ -56,6 +56,9 @@ func newJournalList(from *source) *cobra.Command {
 			if from.json {
 				return printJSON(cmd.OutOrStdout(), out)
 			}
+			if len(out) == 0 && subject != "" {
+				fmt.Fprintf(cmd.ErrOrStderr(), "slipway: the journal says nothing about %q: a subject is written like acme/app#1, acme/app or acme/app/production\n", board.Text(subject))
+			}
 			for _, e := range out {
 				what := strings.TrimSpace(strings.Join([]string{e.Data["gate"], e.Identity, e.Reason}, " "))
 				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%6d  %s  %-10s %-18s %-22s %s\n", e.Seq, e.At.Local().Format(time.DateTime),

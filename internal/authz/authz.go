@@ -58,10 +58,10 @@ const (
 
 // Row is one verb with the roles that may do it.
 type Row struct {
-	Verb  Verb
-	Roles []Role
+	Verb  Verb   `json:"verb"`
+	Roles []Role `json:"roles"`
 	// Means says it to a person.
-	Means string
+	Means string `json:"means"`
 }
 
 // Table is the whole of it, in the order in which it is shown.

@@ -236,6 +236,32 @@ func Lines(s string) string {
 	return strings.Join(lines, "\n")
 }
 
+// Wrap breaks text between words into lines of at most width columns, and words
+// that are longer than a line within. The lines after the first begin with
+// indent spaces; the first is taken to begin there as well.
+func Wrap(text string, width, indent int) string {
+	limit := max(width-indent, 20)
+	var out strings.Builder
+	column := 0
+	for _, word := range strings.Fields(Text(text)) {
+		for n, part := range strings.Split(runewidth.Wrap(word, limit), "\n") {
+			need := runewidth.StringWidth(part)
+			switch {
+			case column == 0:
+			case n > 0 || column+1+need > limit:
+				out.WriteString("\n" + strings.Repeat(" ", indent))
+				column = 0
+			default:
+				out.WriteByte(' ')
+				column++
+			}
+			out.WriteString(part)
+			column += need
+		}
+	}
+	return out.String()
+}
+
 func short(n change.GateName) string {
 	if n == change.PostMergeCI {
 		return "ci"
