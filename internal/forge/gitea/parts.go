@@ -101,7 +101,7 @@ func (l *looking) readReviews(ctx context.Context) (err error) {
 }
 
 func (l *looking) readTimeline(ctx context.Context) (err error) {
-	l.talk.timeline, err = l.timeline(ctx, l.id, l.record.pull.Author)
+	l.talk.timeline, err = l.Client.timeline(ctx, l.id, l.record.pull.Author, l.record.stamp().comments)
 	l.timelineRead = whole(err)
 	return err
 }

@@ -34,6 +34,17 @@ func (w *world) testTalk(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	})
+	r.run(t, "what is said after more than a page of talk is heard", func(t *testing.T, r *repository) {
+		long, _ := r.change("feat3")
+		var last int64
+		for n := range pageSize + 5 {
+			last = r.say(w.carol, long, "comment "+itoa(int64(n)))
+		}
+		got := r.look(long, fresh).Comments
+		if len(got) != pageSize+5 || got[len(got)-1].ID != last {
+			t.Errorf("%d comments, want %d", len(got), pageSize+5)
+		}
+	})
 	r.run(t, "what somebody else made of a comment at once is not its author's", func(t *testing.T, r *repository) {
 		own, turned := r.say(w.carol, id, "/hold\nas I said"), r.say(w.carol, id, "Thank you.")
 		r.do(w.Admin(), http.MethodPatch, "/issues/comments/"+itoa(turned), map[string]string{"body": "/unhold"}, nil)

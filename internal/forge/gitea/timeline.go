@@ -3,11 +3,13 @@ package gitea
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"time"
 
 	sdk "code.gitea.io/sdk/gitea"
 
+	"slipway/internal/fault"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 )
@@ -38,15 +40,43 @@ type event struct {
 	Updated time.Time `json:"updated_at"`
 }
 
-// timeline reads all of it with one call: the server counts the rows of a page
-// for the rows there are, so that pages could not be told to be whole, and
-// without a page it gives every row.
-func (c *Client) timeline(ctx context.Context, id ref.PullID, author string) (timeline, error) {
-	var events []event
-	if _, err := c.get(ctx, repoPath(id.Repo, "issues", strconv.FormatInt(id.Number, 10), "timeline"), &events); err != nil {
-		return timeline{}, err
+// emptyPages is how many pages of a timeline may come empty, one after another,
+// before there is taken to be nothing behind them.
+const emptyPages = 3
+
+// timeline reads all of it. Without a page the server gives thirty rows. It
+// leaves out what the bot may not see once it has cut a page, and counts a page's
+// rows for the rows there are: a page that is short is the last one only if as
+// much was said by then as the pull request's own record tells.
+func (c *Client) timeline(ctx context.Context, id ref.PullID, author string, said int) (timeline, error) {
+	path := repoPath(id.Repo, "issues", strconv.FormatInt(id.Number, 10), "timeline")
+	var all []event
+	empty := 0
+	for page := 1; page <= pageLimit; page++ {
+		var events []event
+		if _, err := c.get(ctx, fmt.Sprintf("%s?page=%d&limit=%d", path, page, pageSize), &events); err != nil {
+			return timeline{}, err
+		}
+		all = append(all, events...)
+		if empty++; len(events) > 0 {
+			empty = 0
+		}
+		if len(events) < pageSize && spoken(all) >= said || empty >= emptyPages {
+			return toTimeline(all, author), nil
+		}
 	}
-	return toTimeline(events, author), nil
+	return timeline{}, fault.AsPermanent(fmt.Errorf("the timeline has more than %d pages", pageLimit))
+}
+
+// spoken counts what a pull request's record counts for its comments.
+func spoken(events []event) int {
+	n := 0
+	for _, e := range events {
+		if e.Type == "comment" || e.Type == "review" {
+			n++
+		}
+	}
+	return n
 }
 
 // toTimeline takes the events in the order in which they came, which is that of
