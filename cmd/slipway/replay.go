@@ -60,7 +60,7 @@ func newReplay(from *source) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&file, "policy", "", "the policy file to try (needed)")
 	cmd.Flags().StringVar(&since, "since", "30d", "how far back: 12h, 30d or a time in RFC 3339")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many pull requests, the newest (default: all)")
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most so many pull requests, the newest (default: 1000)")
 	return cmd
 }
 

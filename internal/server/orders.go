@@ -26,7 +26,7 @@ type ReplayOrder struct {
 	Policy string `json:"policy"`
 	// Since is RFC 3339; "" is the beginning.
 	Since time.Time `json:"since,omitzero"`
-	// Limit is how many changes at the most; 0 is all.
+	// Limit is how many changes at the most; 0 is as many as may be, 1000.
 	Limit int `json:"limit,omitempty"`
 }
 
@@ -79,6 +79,9 @@ func (s *Server) replay(w http.ResponseWriter, r *http.Request, _ Token) {
 	if o.Limit < 0 || o.Limit > MostChanges {
 		refuse(w, http.StatusBadRequest, "limit is 0 to 1000")
 		return
+	}
+	if o.Limit == 0 {
+		o.Limit = MostChanges
 	}
 	replay, err := s.Engine.Replay(r.Context(), repo, []byte(o.Policy), o.Since, o.Limit)
 	if err != nil {

@@ -51,6 +51,19 @@ func TestWhatBrokeElsewhere(t *testing.T) {
 				p.landedAsJudged(id)
 			}
 		}},
+		{"a rebase with the same difference keeps no approval", func(p *place) {
+			id := p.propose("rebased", "feat: rebased")
+			p.labels(id, "hold") // or both approvals would merge it
+			p.approve(id)
+			old := p.waits(id, gate.CodeHold).Head
+			if err := p.project.Rebase(p.Context(), "rebased"); err != nil {
+				p.Fatal(err)
+			}
+			c := p.waits(id, gate.CodeHold, gate.CodeApprovals)
+			if c.Head == old || len(c.Gate(change.Reviewed).Evidence.Approvals) != 0 {
+				p.Errorf("on %s, after %s, there count %+v", c.Head, old, c.Gate(change.Reviewed).Evidence.Approvals)
+			}
+		}},
 		{"a removed approver's approval counts no more", func(p *place) {
 			id := p.propose("removed", "feat: removed")
 			p.approve(id, carol)

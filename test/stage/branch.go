@@ -40,3 +40,14 @@ func (p *Project) PushAs(ctx context.Context, mail string, c Proposal) error {
 	}
 	return p.git(ctx, p.stage.Author, "push", "-q", "origin", c.Branch)
 }
+
+// Rebase gives the last commit of a proposal's branch another name, with the
+// same difference, and forces it upon the branch.
+func (p *Project) Rebase(ctx context.Context, branch string) error {
+	for _, args := range [][]string{{"checkout", "-q", branch}, {"commit", "-q", "--amend", "--reset-author", "--date", "2026-01-01T00:00:00Z", "--no-edit"}} {
+		if err := p.git(ctx, p.stage.Author, args...); err != nil {
+			return err
+		}
+	}
+	return p.git(ctx, p.stage.Author, "push", "-q", "--force", "origin", branch)
+}
