@@ -21,15 +21,14 @@ import (
 	server "slipway/test/servers/github"
 )
 
-// description is what the stand-in is held against. It is read once.
-var description = sync.OnceValues(func() (*server.Description, error) { return server.Describe("", true) })
-
 func TestConformance(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a stand-in for GitHub")
 	}
 	t.Run("with a token", func(t *testing.T) { forgetest.Run(t, newWorld(t, false)) })
-	t.Run("as an App", func(t *testing.T) { forgetest.Run(t, newWorld(t, true)) })
+	// How a commit or a file reads does not depend on who reads it. That an App may
+	// read each of them, TestAnAppDoesItAll says.
+	t.Run("as an App", func(t *testing.T) { forgetest.RunIdentity(t, newWorld(t, true)) })
 }
 
 // permissions are the least with which an App does everything
@@ -54,7 +53,7 @@ type world struct {
 
 func newWorld(t *testing.T, asApp bool) *world {
 	t.Helper()
-	api, err := description()
+	api, err := github.Described()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,7 +16,6 @@ import (
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/test/servers"
-	"slipway/test/servers/github"
 )
 
 func signature(secret string, body []byte) string {
@@ -201,7 +200,7 @@ func TestEveryWebhookThatIsPublished(t *testing.T) {
 	if testing.Short() {
 		t.Skip("reads the whole of GitHub's description")
 	}
-	api, err := github.Describe("", true)
+	api, err := Described()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,8 +39,45 @@ type changed struct {
 	added, deleted int
 }
 
-// run runs git in the repository and returns its output as it is.
+// run runs git in the repository and returns its output as it is. What git once
+// said of commits by their ids it says for ever, and is not asked again.
 func (s *Server) run(r *repository, stdin string, env []string, args ...string) (string, error) {
+	if !settled(args) {
+		return s.exec(r, stdin, env, args...)
+	}
+	question := strings.Join(args, "\x00")
+	if said, found := r.said.Load(question); found {
+		return said.(string), nil
+	}
+	out, err := s.exec(r, stdin, env, args...)
+	if err == nil {
+		r.said.Store(question, out)
+	}
+	return out, err
+}
+
+var fixedRevision = regexp.MustCompile(`^[0-9a-f]{40}((\.\.\.?)[0-9a-f]{40}|\^\{commit\})?$`)
+
+// settled says whether a question is about objects by their full ids alone: its
+// answer, if there is one, cannot change.
+func settled(args []string) bool {
+	if !slices.Contains([]string{"cat-file", "diff-tree", "log", "merge-base", "rev-list", "rev-parse"}, args[0]) {
+		return false
+	}
+	named := 0
+	for _, arg := range args[1:] {
+		switch {
+		case fixedRevision.MatchString(arg):
+			named++
+		case !strings.HasPrefix(arg, "-") && !slices.Contains([]string{"blob", "tag"}, arg):
+			return false
+		}
+	}
+	return named > 0
+}
+
+// exec runs git.
+func (s *Server) exec(r *repository, stdin string, env []string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.git, append([]string{"--git-dir=" + r.dir}, args...)...) //nolint:gosec // git, on repositories of a test
@@ -96,7 +135,11 @@ func (s *Server) resolve(r *repository, name string) string {
 	if name == "" || strings.HasPrefix(name, "-") {
 		return ""
 	}
-	for _, candidate := range []string{"refs/heads/" + name, "refs/tags/" + name, name} {
+	candidates := []string{"refs/heads/" + name, "refs/tags/" + name, name}
+	if fixedRevision.MatchString(name) {
+		slices.Reverse(candidates) // nobody names a branch like a commit
+	}
+	for _, candidate := range candidates {
 		if sha := s.ask(r, "rev-parse", "--verify", "--quiet", "--end-of-options", candidate+"^{commit}"); sha != "" {
 			return sha
 		}

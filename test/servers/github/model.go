@@ -2,6 +2,7 @@ package github
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -10,7 +11,8 @@ type repository struct {
 	id            int64
 	owner         *Account
 	name          string
-	dir           string // the bare git repository
+	dir           string   // the bare git repository
+	said          sync.Map // what git has said of its objects, by the question
 	private       bool
 	created       time.Time
 	collaborators map[string]role
