@@ -1,4 +1,4 @@
-package gitea_test
+package gitea
 
 import (
 	"context"
@@ -10,61 +10,36 @@ import (
 	"time"
 
 	"slipway/gate"
-	"slipway/internal/forge/gitea"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/test/forgetest"
 	server "slipway/test/servers/gitea"
 )
 
-func TestConformance(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a Gitea")
-	}
-	forgetest.Run(t, newTown(t))
-}
+// conflictAfter is for how long the suite's adapter sees a pull request that
+// does not merge before it calls that a conflict: its repositories are checked
+// in some tenths of a second.
+const conflictAfter = 3 * time.Second
 
-// town is a real Gitea with a runner and the suite's people.
+// town is the world with the conformance suite's people, in an organisation of
+// its own, whose teams the bot may read.
 type town struct {
-	*server.Server
+	*world
 	bot    server.Account
 	people map[forgetest.Person]server.Account
 }
 
-func newTown(t *testing.T) *town {
-	t.Helper()
-	binaries, err := server.FindBinaries("")
-	fatal(t, err)
-	s, err := server.Start(t.Context(), server.Config{Binaries: binaries, Dir: t.TempDir(), Tuned: true})
-	fatal(t, err)
-	t.Cleanup(func() {
-		if err := s.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	runner, err := s.StartRunner(t.Context(), t.TempDir(), nil)
-	fatal(t, err)
-	t.Cleanup(func() {
-		if err := runner.Stop(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	w := &town{Server: s, people: map[forgetest.Person]server.Account{}}
-	w.bot, err = s.CreateUser(t.Context(), "slipway", server.Bot)
-	fatal(t, err)
-	// The least that does everything, and reads the organisation's teams.
-	w.bot.Token, err = s.Token(t.Context(), w.bot, "write:repository", "write:issue", "read:organization")
-	fatal(t, err)
-	for _, who := range []forgetest.Person{forgetest.Alice, forgetest.Carol, forgetest.Dave, forgetest.CI, forgetest.Outsider} {
-		account, err := s.CreateUser(t.Context(), string(who), server.Person)
-		fatal(t, err)
-		account.Token, err = s.Token(t.Context(), account, "all")
-		fatal(t, err)
-		w.people[who] = account
-	}
-	fatal(t, s.CreateOrg(t.Context(), "acme"))
-	return w
+func (w *world) testConformance(t *testing.T) {
+	town := &town{world: w, bot: w.bot, people: map[forgetest.Person]server.Account{
+		forgetest.Alice: w.alice, forgetest.Carol: w.carol, forgetest.Dave: w.dave, forgetest.CI: w.ci, forgetest.Outsider: w.outsider,
+	}}
+	town.bot.Token = must(w.Token(t.Context(), w.bot, append([]string{"read:organization"}, leastScopes...)...))(t)
+	fatal(t, w.CreateOrg(t.Context(), suiteOwner))
+	forgetest.Run(t, town)
 }
+
+// suiteOwner is the organisation of the suite's repositories.
+const suiteOwner = "suite"
 
 // square is one repository of it.
 type square struct {
@@ -80,15 +55,15 @@ type square struct {
 func (w *town) Place(t *testing.T, name string, r forgetest.Rules) forgetest.Place {
 	t.Helper()
 	ctx := t.Context()
-	fatal(t, w.CreateRepo(ctx, "acme", name, true))
+	fatal(t, w.CreateRepo(ctx, suiteOwner, name, true))
 	read := map[string]string{"repo.code": "read", "repo.pulls": "read"}
-	fatal(t, w.CreateTeam(ctx, "acme", server.Team{Name: "reviewers-" + name, Units: read, Repositories: []string{name}, Members: []string{"carol", "dave", "slipway"}}))
-	s := &square{town: w, id: ref.RepoID{Owner: "acme", Name: name}}
-	fatal(t, w.SetCollaborator(ctx, "acme", name, "slipway", server.Admin))
+	fatal(t, w.CreateTeam(ctx, suiteOwner, server.Team{Name: "reviewers-" + name, Units: read, Repositories: []string{name}, Members: []string{"carol", "dave", "slipway"}}))
+	s := &square{town: w, id: ref.RepoID{Owner: suiteOwner, Name: name}}
+	fatal(t, w.SetCollaborator(ctx, suiteOwner, name, "slipway", server.Admin))
 	for _, login := range []string{"alice", "ci"} {
-		fatal(t, w.SetCollaborator(ctx, "acme", name, login, server.Write))
+		fatal(t, w.SetCollaborator(ctx, suiteOwner, name, login, server.Write))
 	}
-	fatal(t, w.ProtectBranch(ctx, "acme", name, server.BranchRule{
+	fatal(t, w.ProtectBranch(ctx, suiteOwner, name, server.BranchRule{
 		Name:                     "main",
 		EnablePush:               r.Approvals == 0 && len(r.Contexts) == 0,
 		EnableMergeWhitelist:     true,
@@ -100,7 +75,7 @@ func (w *town) Place(t *testing.T, name string, r forgetest.Rules) forgetest.Pla
 		StatusContexts:           r.Contexts,
 		BlockAdminMergeOverride:  true,
 	}))
-	fatal(t, w.ProtectTags(ctx, "acme", name, "v*", "slipway"))
+	fatal(t, w.ProtectTags(ctx, suiteOwner, name, "v*", "slipway"))
 	return s
 }
 
@@ -114,11 +89,12 @@ func (s *square) Stranger(t *testing.T) reconcile.Forge {
 	return s.as(t, "0000000000000000000000000000000000000000")
 }
 
-func (s *square) as(t *testing.T, token string) *gitea.Client {
+func (s *square) as(t *testing.T, token string) *Client {
 	t.Helper()
-	c, err := gitea.New(gitea.Config{URL: s.URL(), Login: s.bot.Login, Token: func() (string, error) { return token, nil },
+	c, err := New(Config{URL: s.URL(), Login: s.bot.Login, Token: func() (string, error) { return token, nil },
 		OnUnread: func(err error) { t.Logf("unread: %v", err) }})
 	fatal(t, err)
+	c.settling.after = conflictAfter
 	return c
 }
 
@@ -179,18 +155,18 @@ func (s *square) Team(t *testing.T) string {
 	t.Helper()
 	name := "core-" + s.id.Name
 	ctx := t.Context()
-	fatal(t, s.CreateTeam(ctx, "acme", server.Team{Name: name, Units: map[string]string{"repo.code": "read"}, Members: []string{"carol", "dave"}}))
+	fatal(t, s.CreateTeam(ctx, suiteOwner, server.Team{Name: name, Units: map[string]string{"repo.code": "read"}, Members: []string{"carol", "dave"}}))
 	var found struct {
 		Data []struct {
 			ID   int64
 			Name string
 		}
 	}
-	fatal(t, s.Call(ctx, s.Admin().Token, http.MethodGet, "/orgs/acme/teams/search?q="+name, nil, &found))
+	fatal(t, s.Call(ctx, s.Admin().Token, http.MethodGet, "/orgs/"+suiteOwner+"/teams/search?q="+name, nil, &found))
 	for _, team := range found.Data {
 		if team.Name == name {
 			fatal(t, s.Call(ctx, s.Admin().Token, http.MethodPatch, fmt.Sprintf("/teams/%d", team.ID), map[string]string{"name": name, "visibility": "limited"}, nil))
-			return "acme/" + name
+			return suiteOwner + "/" + name
 		}
 	}
 	t.Fatalf("there is no team %s", name)

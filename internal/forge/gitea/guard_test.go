@@ -153,11 +153,7 @@ func planned(p onboard.Plan) []string {
 	return all
 }
 
-func TestGuardOnRealGitea(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a Gitea")
-	}
-	w := start(t)
+func (w *world) testGuard(t *testing.T) {
 	owner := must(w.CreateUser(t.Context(), "owen", server.Person))(t)
 	owner.Token = must(w.Token(t.Context(), owner))(t)
 	if err := w.Call(t.Context(), owner.Token, http.MethodPost, "/orgs", map[string]string{"username": "harbour", "visibility": "public"}, nil); err != nil {

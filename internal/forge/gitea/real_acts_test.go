@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,8 +28,9 @@ type acts struct {
 	said     []string
 }
 
-// testActs does things at random to one pull request. After each a look that
-// remembers must say what one that remembers nothing says.
+// testActs does each thing once to one pull request, in an order of chance; in a
+// soak again and again. After each a look that remembers must say what one that
+// remembers nothing says.
 func (w *world) testActs(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -36,20 +39,44 @@ func (w *world) testActs(t *testing.T) {
 	id, _ := r.change("feat1")
 	a := &acts{repository: r, id: id}
 	can := []func(*rand.Rand){a.talk, a.unsay, a.review, a.dismiss, a.ask, a.label, a.rename, a.retarget, a.push, a.pushBase, a.report, a.reopen, a.right}
-	for range 30 {
-		can[random.IntN(len(can))](random)
-		var diff string
-		limit := time.Now().Add(10 * time.Second)
-		a.eventually("looks agree", func() bool {
-			remembering := a.look(id, reconcile.Want{})
-			anew := w.as(t, a.repository.id, w.bot).look(id, reconcile.Want{})
-			diff = cmp.Diff(anew, remembering, cmpopts.IgnoreFields(reconcile.Look{}, "Remembered"), cmpopts.IgnoreFields(gate.PullRequest{}, "Mergeable"))
-			return diff == "" || time.Now().After(limit) // a push is followed by what the server does by itself
-		})
-		if diff != "" {
-			t.Fatalf("seed %d, after %q (-anew +remembering):\n%s", seed, a.said, diff)
+	for range soakRounds(t) {
+		for _, i := range random.Perm(len(can)) {
+			can[i](random)
+			if diff := a.disagree(); diff != "" {
+				t.Fatalf("seed %d, after %q (-anew +remembering):\n%s", seed, a.said, diff)
+			}
 		}
 	}
+}
+
+// soakRounds is how often to repeat what is up to chance: once, unless
+// SLIPWAY_SOAK says otherwise.
+func soakRounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("SLIPWAY_SOAK")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		t.Fatalf("SLIPWAY_SOAK is %q: want how many rounds, such as 20", text)
+	}
+	return max(n, 1)
+}
+
+// disagree tells in what a look that remembers differs from one that does not,
+// once the server has done what follows a push by itself.
+func (a *acts) disagree() string {
+	a.t.Helper()
+	var diff string
+	limit := time.Now().Add(10 * time.Second)
+	a.eventually("looks agree", func() bool {
+		remembering := a.look(a.id, reconcile.Want{})
+		anew := a.as(a.t, a.repository.id, a.bot).look(a.id, reconcile.Want{})
+		diff = cmp.Diff(anew, remembering, cmpopts.IgnoreFields(reconcile.Look{}, "Remembered"), cmpopts.IgnoreFields(gate.PullRequest{}, "Mergeable"))
+		return diff == "" || time.Now().After(limit)
+	})
+	return diff
 }
 
 func (a *acts) head() ref.SHA {

@@ -3,7 +3,6 @@ package gitea
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,46 +22,17 @@ func (w *world) testSnapshot(t *testing.T) {
 	id, first := r.change("feat1")
 	head := r.commit(r.alice, "feat1", file{path: "b.txt", content: "b", mail: "nobody@elsewhere.invalid",
 		message: "feat: b\n\nCo-authored-by: Carol <CAROL@slipway.invalid>\nCo-authored-by: Who <who@elsewhere.invalid>\nCo-Authored-By: D <17+dave@noreply.localhost>"})
-	r.label(id, "hold", "bug")
-	r.settled(id)
 	r.review(w.carol, id, head, "APPROVED")
 	r.review(w.dave, id, head, "APPROVED")
-	// More rows than a page holds.
-	for i := range 60 {
-		r.status(w.ci, head, fmt.Sprintf("ci/%d", i%3), "pending")
-	}
-	r.status(w.ci, head, "ci/0", "success")
-	r.status(w.ci, head, "ci/1", "skipped")
-	r.status(w.alice, head, "ci/1", "success")
-
-	var s gate.Snapshot
-	r.eventually("it can be merged", func() bool {
-		s = r.snapshot(id)
-		return s.Pull.Mergeable == ref.Yes
-	})
+	s := r.snapshot(id)
 	routes, unread := r.calls.seen()
 	if unread != nil {
 		t.Errorf("unread: %v", unread)
 	}
-	if len(routes) > 10 {
-		t.Errorf("%d calls (one more than nine for the second page of statuses): %q", len(routes), routes)
+	if len(routes) > 9 {
+		t.Errorf("%d calls: %q", len(routes), routes)
 	}
 
-	r.run(t, "the pull request is told whole", func(t *testing.T, r *repository) {
-		want := gate.PullRequest{
-			ID: id, Title: "feat: feat1", Author: "alice", Head: head, HeadBranch: "feat1", HeadRepo: r.id,
-			Base: "main", BaseHead: must(r.client.Branch(t.Context(), ref.BranchID{Repo: r.id, Name: "main"}))(t),
-			Open: ref.Yes, Merged: ref.No, Draft: ref.No, Mergeable: ref.Yes, Labels: []string{"bug", "hold"},
-		}
-		got := s.Pull
-		if got.Opened.IsZero() || got.Updated.Before(got.Opened) {
-			t.Errorf("opened %s, updated %s", got.Opened, got.Updated)
-		}
-		got.Opened, got.Updated = time.Time{}, time.Time{}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("(-want +got):\n%s", diff)
-		}
-	})
 	r.run(t, "commits come oldest first, unmapped e-mails without a login, co-authors mapped where known", func(t *testing.T, r *repository) {
 		want := []gate.Commit{
 			{SHA: first, Author: "alice", AuthorEmail: "alice@slipway.invalid", Committer: "alice", CommitterEmail: "alice@slipway.invalid", Parents: 1},
@@ -77,21 +47,6 @@ func (w *world) testSnapshot(t *testing.T) {
 			t.Errorf("read %s (-want +got):\n%s", s.CommitsRead, diff)
 		}
 	})
-	r.run(t, "statuses are all rows of all pages, in order, with who made them", func(t *testing.T, r *repository) {
-		st := s.Checks.Statuses
-		if s.Checks.StatusesRead != ref.Yes || len(st) != 63 {
-			t.Fatalf("read %s, %d rows, want 63", s.Checks.StatusesRead, len(st))
-		}
-		for i, row := range st {
-			if row.ID != int64(i+1) {
-				t.Fatalf("row %d has the id %d", i, row.ID)
-			}
-		}
-		last := st[60:]
-		if last[0].State != gate.StateSuccess || last[0].Creator != "ci" || last[1].State != gate.StateSkipped || last[2].Creator != "alice" {
-			t.Errorf("got %+v", last)
-		}
-	})
 	r.run(t, "reviewers on the whitelist are eligible with the right to read", func(t *testing.T, r *repository) {
 		if len(s.Reviews) != 2 || s.ReviewsRead != ref.Yes {
 			t.Fatalf("got %+v", s.Reviews)
@@ -101,28 +56,6 @@ func (w *world) testSnapshot(t *testing.T) {
 			if got.Reviewer != who || got.State != gate.ReviewApproved || got.Commit != head || got.Official != ref.Yes || got.Eligible != ref.Yes || got.ObservedHead != "" {
 				t.Errorf("got %+v", got)
 			}
-		}
-	})
-	r.run(t, "the list shows it, and its fingerprint changes with a label and not by itself", func(t *testing.T, r *repository) {
-		before := must(r.client.OpenPulls(t.Context(), r.id))(t)
-		again := must(r.client.OpenPulls(t.Context(), r.id))(t)
-		if len(before) != 1 || before[0].ID != id || !slices.Equal(before, again) {
-			t.Fatalf("got %v, then %v", before, again)
-		}
-		r.label(id, "more")
-		after := must(r.client.OpenPulls(t.Context(), r.id))(t)
-		if after[0].Fingerprint == before[0].Fingerprint {
-			t.Error("the fingerprint is the same with another label")
-		}
-	})
-	r.run(t, "a change of workflow files is seen", func(t *testing.T, r *repository) {
-		if s.WorkflowsChanged != ref.No {
-			t.Errorf("without one: %s", s.WorkflowsChanged)
-		}
-		r.commit(r.alice, "flow", file{path: ".github/workflows/x.yml", content: "on: push", message: "ci: x"})
-		flow := r.open(r.alice, "flow", "ci: x")
-		if got := r.snapshot(flow).WorkflowsChanged; got != ref.Yes {
-			t.Errorf("with one: %s", got)
 		}
 	})
 	w.testMoves(t, r)
@@ -232,37 +165,12 @@ func (w *world) testMergeable(t *testing.T, r *repository) {
 	})
 }
 
+// testReviews is about what Gitea alone does: the conformance suite tells reviews
+// apart by their heads.
 func (w *world) testReviews(t *testing.T) {
 	r := w.repository(t, "reviews")
-	id, old := r.change("feat1")
-	r.review(w.carol, id, old, "APPROVED")
-	r.review(w.outsider, id, old, "APPROVED")
-	head := r.commit(r.alice, "feat1", file{path: "b.txt", content: "b", message: "feat: b"})
-	r.review(w.dave, id, old, "APPROVED") // after the push, on the old head
-	r.review(w.dave, id, head, "COMMENT")
+	id, head := r.change("feat1")
 
-	r.run(t, "reviews name the head they were given on, and outsiders are not eligible", func(t *testing.T, r *repository) {
-		s := r.snapshot(id)
-		type row struct {
-			Who      string
-			State    gate.ReviewState
-			Commit   ref.SHA
-			Eligible ref.Fact
-		}
-		var got []row
-		for _, v := range s.Reviews {
-			got = append(got, row{v.Reviewer, v.State, v.Commit, v.Eligible})
-		}
-		want := []row{
-			{"carol", gate.ReviewApproved, old, ref.Yes},
-			{"outsider", gate.ReviewApproved, old, ref.No},
-			{"dave", gate.ReviewApproved, old, ref.Yes},
-			{"dave", gate.ReviewCommented, head, ref.Yes},
-		}
-		if diff := cmp.Diff(want, got); diff != "" || s.Pull.Head != head {
-			t.Errorf("head %s (-want +got):\n%s", s.Pull.Head, diff)
-		}
-	})
 	r.run(t, "a change request is told, and a later approval dismisses it", func(t *testing.T, r *repository) {
 		r.review(w.dave, id, head, "REQUEST_CHANGES")
 		asked := r.snapshot(id).Reviews

@@ -55,28 +55,30 @@ func TestRealGitea(t *testing.T) {
 	}
 	w := start(t)
 	for name, test := range map[string]func(*testing.T){
-		"Snapshot":   w.testSnapshot,
-		"Look":       w.testLook,
-		"Calls":      w.testCalls,
-		"Remembered": w.testRemembered,
-		"Acts":       w.testActs,
-		"Teams":      w.testTeams,
-		"Talk":       w.testTalk,
-		"Files":      w.testFiles,
-		"ManyRows":   w.testManyStatuses,
-		"MayWrite":   w.testRememberedRights,
-		"Fork":       w.testFork,
-		"Checks":     w.testChecks,
-		"Reviews":    w.testReviews,
-		"Eligible":   w.testEligible,
-		"Merge":      w.testMerge,
-		"MergeRules": w.testMergeRules,
-		"Release":    w.testRelease,
-		"Revert":     w.testRevert,
-		"Contents":   w.testContents,
-		"Deliveries": w.testDeliveries,
-		"Rights":     w.testRights,
-		"Hand":       w.testHand,
+		"Conformance": w.testConformance,
+		"Guard":       w.testGuard,
+		"Snapshot":    w.testSnapshot,
+		"Look":        w.testLook,
+		"Calls":       w.testCalls,
+		"Remembered":  w.testRemembered,
+		"Acts":        w.testActs,
+		"Teams":       w.testTeams,
+		"Talk":        w.testTalk,
+		"Files":       w.testFiles,
+		"ManyRows":    w.testManyStatuses,
+		"MayWrite":    w.testRememberedRights,
+		"Fork":        w.testFork,
+		"Checks":      w.testChecks,
+		"Reviews":     w.testReviews,
+		"Eligible":    w.testEligible,
+		"Merge":       w.testMerge,
+		"MergeRules":  w.testMergeRules,
+		"Release":     w.testRelease,
+		"Revert":      w.testRevert,
+		"Contents":    w.testContents,
+		"Deliveries":  w.testDeliveries,
+		"Rights":      w.testRights,
+		"Hand":        w.testHand,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -316,18 +318,19 @@ func (r *repository) merge(call reconcile.MergeCall) error {
 	return err
 }
 
-// eventually looks again and again until yes, at most half a minute.
+// eventually looks again and again, ever more seldom, until yes; at most half a
+// minute.
 func (r *repository) eventually(what string, yes func() bool) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
 	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
+	pause := 20 * time.Millisecond
 	for !yes() {
 		select {
 		case <-ctx.Done():
 			r.t.Fatalf("not within half a minute: %s", what)
-		case <-tick.C:
+		case <-time.After(pause):
+			pause = min(2*pause, 400*time.Millisecond)
 		}
 	}
 }
