@@ -34,6 +34,8 @@ type Options struct {
 	// BuildCache is where the builds of images keep what they compiled; it may
 	// outlive the stage. "" is a folder of its own.
 	BuildCache string
+	// Stock leaves the forge's settings as they come; else they are tuned.
+	Stock bool
 	// Log hears of each step; nil is nobody.
 	Log io.Writer
 }
@@ -137,7 +139,7 @@ func (s *Stage) startForge(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.Forge, err = gitea.Start(ctx, gitea.Config{Binaries: binaries, Dir: s.path("gitea"), Tuned: true})
+	s.Forge, err = gitea.Start(ctx, gitea.Config{Binaries: binaries, Dir: s.path("gitea"), Tuned: !s.options.Stock})
 	if err != nil {
 		return err
 	}
