@@ -59,6 +59,8 @@ type Bench interface {
 	Stranger(t *testing.T) reconcile.Forge
 	// Bot is the bot's login.
 	Bot() string
+	// Page is how many rows a list of the forge has at most.
+	Page() int
 	// Remote is the address to fetch from and push to, with credentials in it.
 	Remote(who Person) string
 }

@@ -82,13 +82,10 @@ func find(t *testing.T, reviews []gate.Review, id int64) gate.Review {
 	return reviews[i]
 }
 
-// many is more rows than a page of any forge holds.
-const many = 105
-
 func testStatuses(t *testing.T, w World) {
 	s := set(t, w, "statuses", Rules{})
 	id, head := s.change(t, "feat")
-	for i := range many {
+	for i := range s.Page() + 5 {
 		s.Status(t, CI, head, fmt.Sprintf("ci/%d", i%3), gate.StatePending)
 	}
 	s.Status(t, CI, head, "ci/0", gate.StateSuccess)

@@ -83,6 +83,8 @@ func (s *square) ID() ref.RepoID { return s.id }
 
 func (s *square) Bot() string { return s.bot.Login }
 
+func (s *square) Page() int { return pageSize }
+
 func (s *square) Forge(t *testing.T) reconcile.Forge { return s.as(t, s.bot.Token) }
 
 func (s *square) Stranger(t *testing.T) reconcile.Forge {

@@ -158,6 +158,8 @@ func (p *place) ID() ref.RepoID { return p.id }
 
 func (p *place) Bot() string { return p.login }
 
+func (p *place) Page() int { return 100 }
+
 func (p *place) Forge(t *testing.T) reconcile.Forge {
 	if p.app != nil {
 		return p.as(t, github.Config{App: p.app})

@@ -37,6 +37,10 @@ type site struct {
 // where races are looked for.
 var Described = sync.OnceValues(func() (*github.Description, error) { return github.Describe("", true) })
 
+// appKey is the private key of the tests' Apps, made once: primes take long to
+// find where races are looked for.
+var appKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 func start(t *testing.T) *site {
 	t.Helper()
 	api, err := Described()
@@ -155,7 +159,7 @@ func (s *site) look(c *Client, id ref.PullID, want reconcile.Want) reconcile.Loo
 // installedApp makes an App and gives how to speak as it.
 func (s *site) installedApp(permissions map[string]string, repositories ...string) func(*Config) {
 	s.t.Helper()
-	key := must(rsa.GenerateKey(rand.Reader, 2048))(s.t)
+	key := must(appKey())(s.t)
 	app := s.CreateApp("slipway-app", "acme", permissions, &key.PublicKey)
 	encoded := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
 	return func(c *Config) {

@@ -232,6 +232,7 @@ func (s *Server) environment() []string {
 		"GIT_CONFIG_NOSYSTEM=1",
 		"LANG=C.UTF-8",
 		"GOGC=400",
+		"GOMEMLIMIT=320MiB", // which the server itself would pass
 	}
 }
 
