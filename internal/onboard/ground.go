@@ -11,8 +11,8 @@ import (
 // there, whatever grants it; only what is missing is granted.
 func (m *maker) place(p Place, is Site) {
 	where := "cluster " + p.Cluster
-	mend := "slipway onboard " + m.want.Repo.String()
-	admin := "somebody who administers the cluster: " + mend + " --kubeconfig FILE"
+	mend := m.command("")
+	admin := "somebody who administers the cluster: " + m.command("--kubeconfig FILE")
 	add := func(key string, part Part, lines ...Line) {
 		s := Step{Key: key + " " + p.Key(), Where: where, Lines: lines, Needs: RightCluster, Mend: mend, denied: admin, part: part, cluster: p.Cluster}
 		if slices.Contains(is.Refused, key) {
@@ -32,7 +32,7 @@ func (m *maker) place(p Place, is Site) {
 	switch {
 	case p.Subject == "":
 		m.add(Step{Key: "account " + p.Key(), Where: where, Needs: RightOperator, Blocked: "it is not known which account of the cluster is Slipway's",
-			Mend: "name it with --service-account NAMESPACE/NAME"})
+			Mend: "name it: " + m.command("--service-account NAMESPACE/NAME")})
 	case !is.Missing.Read && !is.Exists.Read:
 		unread("namespace", or(is.Missing.Why, is.Exists.Why))
 	case !is.Missing.Read && exists:

@@ -19,6 +19,14 @@ const (
 	RightOperator     Right = "whoever runs Slipway"
 )
 
+// Who names somebody with the right.
+func (r Right) Who() string {
+	if r == RightOperator {
+		return string(r)
+	}
+	return "an " + string(r)
+}
+
 // Plan is what would be done, in order. An empty one means that all is as it
 // should be.
 type Plan struct {
@@ -136,16 +144,25 @@ func (m *maker) mend(needs Right) string {
 	if m.short(needs) != "" {
 		return m.other(needs)
 	}
-	return "slipway onboard " + m.want.Repo.String()
+	return m.command("")
+}
+
+// command is what a mend tells people to run, whole: without the configuration
+// it is refused, and without the word to do it nothing is written.
+func (m *maker) command(more string) string {
+	said := "slipway onboard " + m.want.Repo.String() + " --config " + or(m.want.Config, "slipway.yaml")
+	if more != "" {
+		said += " " + more
+	}
+	return said + " --yes"
 }
 
 // other says how somebody else, who has the right, does it.
 func (m *maker) other(needs Right) string {
-	command := "slipway onboard " + m.want.Repo.String()
 	if needs == RightOrganization {
-		return "an owner of " + m.want.Repo.Owner + " puts a token into OWNER_TOKEN: " + command + " --forge-token-env OWNER_TOKEN"
+		return "an owner of " + m.want.Repo.Owner + " puts a token into OWNER_TOKEN: " + m.command("--forge-token-env OWNER_TOKEN")
 	}
-	return "somebody who administers " + m.want.Repo.String() + " puts a token into ADMIN_TOKEN: " + command + " --forge-token-env ADMIN_TOKEN"
+	return "somebody who administers " + m.want.Repo.String() + " puts a token into ADMIN_TOKEN: " + m.command("--forge-token-env ADMIN_TOKEN")
 }
 
 func (m *maker) lacks(f Feature) bool { return slices.Contains(m.is.Lacks, f) }
@@ -219,6 +236,11 @@ func (m *maker) team(t Team) {
 		return
 	}
 	is, exists := m.is.Teams.Is[Lower(t.Name)]
+	if is.Unseen {
+		m.add(Step{Key: key, Where: "the forge", Needs: RightOrganization, Blocked: "not seen by " + m.is.Self.Login + ", so it is not known whether it is as it should be",
+			Mend: m.other(RightOrganization)})
+		return
+	}
 	if t.Foreign && !exists {
 		m.add(Step{Key: key, Where: "the forge", Needs: RightOrganization, Blocked: "there is no such team in " + m.want.Repo.Owner,
 			Mend: "make the team, or name another in the policy"})

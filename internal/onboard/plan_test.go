@@ -146,8 +146,8 @@ func TestADriftIsFoundWithItsMend(t *testing.T) {
 			w.forge.Hooks = onboard.Read([]onboard.Hook{h})
 		}
 	}
-	mine := "slipway onboard acme/app"
-	looser := "ask for as much in the policy, or have it loosened: slipway onboard acme/app --loosen"
+	mine := "slipway onboard acme/app --config slipway.yaml --yes"
+	looser := "ask for as much in the policy, or have it loosened: slipway onboard acme/app --config slipway.yaml --loosen --yes"
 	tests := []struct {
 		name   string
 		change func(*world)
@@ -235,13 +235,16 @@ func TestWhatAnAccountMayNotDoIsListedForSomebodyWhoMay(t *testing.T) {
 		{"teams that cannot be read", func(w *world) {
 			w.forge.Teams = onboard.Unread[map[string]onboard.Team]("403 must be a member")
 		}, "team reviewers-app", "403 must be a member", "--forge-token-env OWNER_TOKEN"},
+		{"a team that is not shown to the account is not called absent", func(w *world) {
+			w.forge.Teams = onboard.Read(map[string]onboard.Team{"reviewers-app": {Name: "reviewers-app", Unseen: true}})
+		}, "team reviewers-app", "not seen by ada", "an owner of acme puts a token into OWNER_TOKEN: slipway onboard acme/app --config slipway.yaml --forge-token-env OWNER_TOKEN --yes"},
 		{"a person has no teams", func(w *world) { w.forge.Organization = ref.No }, "team reviewers-app", "acme is no organisation", "move the repository to an organisation"},
 		{"a rule that cannot be read", func(w *world) { w.forge.Rule = onboard.Unread[*onboard.Protection]("500") }, "branch main", "could not be read: 500", "--forge-token-env ADMIN_TOKEN"},
 		{"a namespace is for the cluster's administrator", func(w *world) {
 			s := w.sites["main/acme"]
 			s.User, s.Refused = "slipway", []string{"namespace", "role", "binding"}
 			w.sites["main/acme"] = s
-		}, "namespace main/acme", "slipway may not make it", "--kubeconfig FILE"},
+		}, "namespace main/acme", "slipway may not make it", "somebody who administers the cluster: slipway onboard acme/app --config slipway.yaml --kubeconfig FILE --yes"},
 		{"a cluster that does not answer", func(w *world) {
 			w.sites["main/acme"] = onboard.Site{Exists: onboard.Unread[bool]("no route"), Missing: onboard.Unread[[]string]("no route")}
 		}, "namespace main/acme", "no route", "--kubeconfig FILE"},
@@ -277,6 +280,7 @@ func TestWhatIsNotKnownYetIsSaidAndNotGuessed(t *testing.T) {
 		{"without an address there is no webhook", func(f *onboard.Facts) { f.External = "" }, "webhook", nil},
 		{"without anybody declared the list stays", func(f *onboard.Facts) { f.Plan.Gate.Principals = nil }, "approvers", []string{"team reviewers-app"}},
 		{"a team of another owner cannot approve", func(f *onboard.Facts) { f.Plan.Gate.Approvers.Teams = []string{"other/staff"} }, "approvers", nil},
+		{"a policy that is not on the branch does not lock it", func(f *onboard.Facts) { f.Draft = true }, "branch main", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -294,6 +298,55 @@ func TestWhatIsNotKnownYetIsSaidAndNotGuessed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestABranchIsLockedOnlyOnceThePolicyIsOnIt: the lock would keep the policy
+// from being pushed, and its absence every pull request from being merged.
+func TestABranchIsLockedOnlyOnceThePolicyIsOnIt(t *testing.T) {
+	f := facts()
+	f.Draft = true
+	w, want := bare(), onboard.Derive(f)
+	w.apply(want)
+	left := w.plan(want)
+	if diff := cmp.Diff([]string{"branch main"}, keys(left)); diff != "" {
+		t.Fatal(diff)
+	}
+	pushed := "push the policy to main, then run this again: slipway onboard acme/app --config slipway.yaml --yes"
+	if s := left.Steps[0]; w.forge.Rule.Is != nil || s.Mend != pushed || !strings.Contains(s.Told(), "the policy is not on main yet") {
+		t.Errorf("protected: %v; %+v", w.forge.Rule.Is, s)
+	}
+	w.forge.Rule = onboard.Read(&onboard.Protection{Branch: "main"})
+	if s := w.plan(want).Steps[0]; !strings.Contains(s.Blocked, "protected already") || !strings.HasPrefix(s.Mend, "take the protection of main away by hand, push the policy") {
+		t.Errorf("with a lock on it: %+v", s)
+	}
+	w.forge.Rule = onboard.Read[*onboard.Protection](nil)
+	settled := onboard.Derive(facts())
+	w.apply(settled)
+	if left := keys(w.plan(settled)); len(left) > 0 || w.forge.Rule.Is == nil {
+		t.Errorf("with the policy on the branch: %q", left)
+	}
+}
+
+// TestAMendNamesTheConfigurationThatWasGiven, for it is to be copied as it is.
+func TestAMendNamesTheConfigurationThatWasGiven(t *testing.T) {
+	want := onboard.Derive(facts())
+	want.Config = "/etc/slipway/one.yaml"
+	for _, s := range bare().plan(want).Steps {
+		if s.Mend != "slipway onboard acme/app --config /etc/slipway/one.yaml --yes" {
+			t.Errorf("%s: %q", s.Key, s.Mend)
+		}
+	}
+}
+
+func TestEachRightIsNamedWithItsArticle(t *testing.T) {
+	for right, want := range map[onboard.Right]string{
+		onboard.RightRepository: "an administrator of the repository", onboard.RightOrganization: "an owner of the organisation",
+		onboard.RightCluster: "an administrator of the cluster", onboard.RightOperator: "whoever runs Slipway",
+	} {
+		if got := right.Who(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 

@@ -83,7 +83,7 @@ type Forge struct {
 	// Hooks are all webhooks of the repository, in the forge's order.
 	Hooks Found[[]Hook]
 	// Teams are those wanted, by name in lower case; one that does not exist is
-	// not there. Each has the members, of those wanted, that are in it.
+	// not there, and one that may exist all the same is Unseen. Each has the members, of those wanted, that are in it.
 	Teams Found[map[string]Team]
 	// Bot is what Slipway's own account may do with the repository.
 	Bot Found[Access]
@@ -226,6 +226,9 @@ type Team struct {
 	// Foreign is a team that others look after: it is given access, but neither
 	// made nor given members.
 	Foreign bool
+	// Unseen is a team of which the account that looks is not told whether it is
+	// there, or what it may and who is in it.
+	Unseen bool
 }
 
 // Permission is a collaborator's access to the repository.

@@ -18,6 +18,10 @@ func (m *maker) rule() {
 		return
 	}
 	is := m.is.Rule.Is
+	if m.want.Draft {
+		m.draft(key, is != nil)
+		return
+	}
 	if is == nil {
 		m.settable(key, RightRepository, want, m.differences(Protection{Push: true, ForcePush: true}, want)...)
 		return
@@ -31,10 +35,24 @@ func (m *maker) rule() {
 	case stricter(*is, want) && !m.want.Loosen:
 		m.add(Step{Key: key, Where: "the forge", Lines: lines, Needs: RightRepository,
 			Blocked: "it asks for more than the policy, and to take that away somebody must say so",
-			Mend:    "ask for as much in the policy, or have it loosened: slipway onboard " + m.want.Repo.String() + " --loosen"})
+			Mend:    "ask for as much in the policy, or have it loosened: " + m.command("--loosen")})
 	default:
 		m.settable(key, RightRepository, want, lines...)
 	}
+}
+
+// draft leaves a branch as it is while the policy is not on it. Once the branch
+// is protected nobody can push the policy, and without one nothing merges.
+func (m *maker) draft(key string, locked bool) {
+	branch := m.want.Rule.Branch
+	s := Step{Key: key, Where: "the forge", Needs: RightOperator,
+		Blocked: "the policy is not on " + branch + " yet, and once " + branch + " is protected nobody can put it there",
+		Mend:    "push the policy to " + branch + ", then run this again: " + m.command("")}
+	if locked {
+		s.Blocked = "the policy is not on " + branch + ", which is protected already"
+		s.Mend = "take the protection of " + branch + " away by hand, " + s.Mend
+	}
+	m.add(s)
 }
 
 // stricter says whether a protection asks for something that is not wanted.

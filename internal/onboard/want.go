@@ -15,6 +15,8 @@ type Want struct {
 	// Rule is the lock on the branch that merges go to; nil when it cannot be
 	// known yet.
 	Rule *Protection
+	// Draft leaves the branch without that lock, for the policy is not on it yet.
+	Draft bool
 	// Approving says how much of the list of approvers is known.
 	Approving Approving
 	// Tags is the lock on version tags; nil when the prefix cannot be known yet.
@@ -41,6 +43,8 @@ type Want struct {
 	Labels []Label
 	// Places are where it is deployed to.
 	Places []Place
+	// Config is the configuration that mends name; "" is slipway.yaml.
+	Config string
 	// Faults are what keeps parts of this from being known, such as a policy that
 	// is not there.
 	Faults []Lack
@@ -76,6 +80,9 @@ type Facts struct {
 	Bot string
 	// Plan is the repository's policy, bound to the declared identities.
 	Plan change.Plan
+	// Draft says that the policy is not on the branch yet, but a file that stands
+	// in for it.
+	Draft bool
 	// External is where the forge reaches this server, "" when it is not
 	// configured, and HookPath the path of the forge's webhook there.
 	External string
@@ -92,7 +99,7 @@ type Facts struct {
 // Derive says how a repository should be.
 func Derive(f Facts) Want {
 	w := Want{
-		Repo: f.Repo, Bot: f.Bot,
+		Repo: f.Repo, Bot: f.Bot, Draft: f.Draft,
 		Reviewers: Team{Name: "reviewers-" + Lower(f.Repo.Name), Kind: TeamReviewers},
 		Packages:  Team{Name: "slipway-packages", Kind: TeamPackages},
 		Hook:      Hook{Active: true, JSON: true, Signed: true, Secret: f.Secret},
@@ -111,7 +118,7 @@ func Derive(f Facts) Want {
 	}
 	if len(f.Plan.Faults) > 0 {
 		w.Faults = append(w.Faults, Lack{"policy", strings.Join(f.Plan.Faults, "; "),
-			"put a policy file on " + f.Branch + " (or name one with --policy), and run this again"})
+			"push the policy to " + f.Branch + ", then run this again (with --policy FILE the rest is set up before)"})
 		return w
 	}
 	w.rule(f)
