@@ -25,6 +25,7 @@ type sorted struct {
 	error
 	kind Kind
 	at   time.Time
+	to   string
 }
 
 func (s sorted) Unwrap() error { return s.error }
@@ -42,6 +43,24 @@ func NotBefore(err error, at time.Time) error {
 		return nil
 	}
 	return sorted{error: err, at: at}
+}
+
+// Moved marks err as final for what it asked about has another name now, to,
+// under which it is something else to us. nil stays nil.
+func Moved(err error, to string) error {
+	if err == nil {
+		return nil
+	}
+	return sorted{error: err, kind: Permanent, to: to}
+}
+
+// MovedTo is the other name; ok is false when err does not tell one.
+func MovedTo(err error) (to string, ok bool) {
+	var s sorted
+	if errors.As(err, &s) {
+		return s.to, s.to != ""
+	}
+	return "", false
 }
 
 // When is the time before which it is of no use to try again; ok is false when

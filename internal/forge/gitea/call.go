@@ -22,10 +22,14 @@ import (
 type refusal struct {
 	status int
 	text   string // what the server says
+	to     string // the name that the repository has now, if that is why
 }
 
 // Error gives the status and what the server says.
 func (r *refusal) Error() string {
+	if r.to != "" {
+		return strconv.Itoa(r.status) + " it is " + r.to + " now"
+	}
 	if r.text == "" {
 		return strconv.Itoa(r.status) + " " + http.StatusText(r.status)
 	}
@@ -65,7 +69,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) (*s
 		return nil, err
 	}
 	if response.StatusCode/100 != 2 {
-		return wrapped, &refusal{status: response.StatusCode, text: message(data)}
+		return wrapped, &refusal{status: response.StatusCode, text: message(data), to: renamed(response)}
 	}
 	if out == nil {
 		return wrapped, nil
@@ -79,12 +83,16 @@ func refused(response *sdk.Response, err error) error {
 	if err == nil || errors.As(err, &r) || response == nil || response.Response == nil || response.StatusCode/100 == 2 {
 		return err
 	}
-	return &refusal{status: response.StatusCode, text: oneLine(err.Error())}
+	return &refusal{status: response.StatusCode, text: oneLine(err.Error()), to: renamed(response.Response)}
 }
 
 // sorted marks an error by what its status asks for; without a status it stays
 // what it is, to be tried later.
 func sorted(err error) error {
+	var r *refusal
+	if errors.As(err, &r) && r.to != "" {
+		return fault.Moved(err, r.to)
+	}
 	switch s := status(err); {
 	case s == 0, s >= 500, s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
 		return err
@@ -138,6 +146,36 @@ func (c *Client) absent(ctx context.Context, repo ref.RepoID, err error) bool {
 	}
 	_, err = c.call(ctx, http.MethodGet, repoPath(repo), nil, nil)
 	return err == nil
+}
+
+// renamed is the repository that an answer leads to, if it is another than the
+// one that was asked about. A site that has moved keeps its repositories' names.
+func renamed(response *http.Response) string {
+	if response.StatusCode/100 != 3 || response.Request == nil {
+		return ""
+	}
+	to, err := response.Location()
+	if err != nil {
+		return ""
+	}
+	if name := repoIn(to.Path); name != repoIn(response.Request.URL.Path) {
+		return name
+	}
+	return ""
+}
+
+// repoIn is the repository that a path of the API is about; "" for none.
+func repoIn(path string) string {
+	_, rest, _ := strings.Cut(path, "/api/v1/repos/")
+	parts := strings.SplitN(rest, "/", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	id, err := ref.ParseRepo(parts[0] + "/" + parts[1])
+	if err != nil {
+		return ""
+	}
+	return id.String()
 }
 
 func repoPath(repo ref.RepoID, more ...string) string {

@@ -145,11 +145,14 @@ func (g Guard) lookTeams(ctx context.Context, w onboard.Want, self onboard.Self)
 	}
 	found := map[string]onboard.Team{}
 	for _, want := range append([]onboard.Team{w.Reviewers}, w.Foreign...) {
+		if !sees(self) {
+			found[onboard.Lower(want.Name)] = onboard.Team{Name: want.Name, Unseen: true}
+		}
 		for _, row := range rows {
 			if !strings.EqualFold(row.Name, want.Name) {
 				continue
 			}
-			t, err := g.team(ctx, w.Repo, row, want)
+			t, err := g.team(ctx, w.Repo, row, want, self)
 			if err != nil {
 				return org, onboard.Unread[map[string]onboard.Team](err.Error()), packages
 			}
@@ -157,10 +160,15 @@ func (g Guard) lookTeams(ctx context.Context, w onboard.Want, self onboard.Self)
 		}
 	}
 	if !own && len(w.Packages.Members) > 0 {
-		packages = g.inPackages(ctx, rows, w.Packages.Members[0])
+		packages = g.inPackages(ctx, rows, w.Packages.Members[0], self)
 	}
 	return org, onboard.Read(found), packages
 }
+
+// sees says whether an account is shown every team of the owner, and who is in
+// it. Others are shown their own teams and those that are not private, and get
+// a 404 for the members of a team that they are not in.
+func sees(self onboard.Self) bool { return self.Owner == ref.Yes || self.Site == ref.Yes }
 
 func (g Guard) teamRows(ctx context.Context, owner string) ([]teamRow, error) {
 	return pages(func(o sdk.ListOptions) (rows []teamRow, r *sdk.Response, err error) {
@@ -170,8 +178,12 @@ func (g Guard) teamRows(ctx context.Context, owner string) ([]teamRow, error) {
 }
 
 // team reads one team's access and which of the wanted members are in it.
-func (g Guard) team(ctx context.Context, repo ref.RepoID, row teamRow, want onboard.Team) (onboard.Team, error) {
+func (g Guard) team(ctx context.Context, repo ref.RepoID, row teamRow, want onboard.Team, self onboard.Self) (onboard.Team, error) {
 	t := onboard.Team{Name: row.Name, Kind: want.Kind, Foreign: want.Foreign, Enough: row.enough(want.Kind)}
+	if shown, err := g.shown(ctx, row, self); err != nil || !shown {
+		t.Unseen = true
+		return t, err
+	}
 	if t.Enough && want.Kind == onboard.TeamReviewers && !row.All {
 		_, err := g.get(ctx, teamPath(row.ID, "repos", repo.Owner, repo.Name), nil)
 		if err != nil && status(err) != http.StatusNotFound {
@@ -191,7 +203,7 @@ func (g Guard) team(ctx context.Context, repo ref.RepoID, row teamRow, want onbo
 	return t, nil
 }
 
-func (g Guard) inPackages(ctx context.Context, rows []teamRow, who string) onboard.Found[bool] {
+func (g Guard) inPackages(ctx context.Context, rows []teamRow, who string, self onboard.Self) onboard.Found[bool] {
 	for _, row := range rows {
 		if !row.enough(onboard.TeamPackages) {
 			continue
@@ -204,7 +216,22 @@ func (g Guard) inPackages(ctx context.Context, rows []teamRow, who string) onboa
 			return onboard.Read(true)
 		}
 	}
+	if !sees(self) {
+		return onboard.Unread[bool]("not every team is seen by " + self.Login)
+	}
 	return onboard.Read(false)
+}
+
+// shown says whether the account is told who is in a team and what it may.
+func (g Guard) shown(ctx context.Context, row teamRow, self onboard.Self) (bool, error) {
+	if sees(self) {
+		return true, nil
+	}
+	in, err := g.isIn(ctx, row.ID, self.Login)
+	if status(err) == http.StatusForbidden {
+		return false, nil
+	}
+	return in, err
 }
 
 func (g Guard) isIn(ctx context.Context, team int64, login string) (bool, error) {
