@@ -11,6 +11,7 @@ import (
 	"slipway/deployer"
 	"slipway/gate"
 	"slipway/internal/change"
+	"slipway/internal/fault"
 	"slipway/internal/ref"
 )
 
@@ -64,6 +65,9 @@ func together(asks []func() []Finding) []Finding {
 
 func (e *Engine) examineForge(ctx context.Context, r Repository) []Finding {
 	if _, err := r.Forge.Branch(ctx, ref.BranchID{Repo: r.ID, Name: r.Branch}); err != nil {
+		if to, moved := fault.MovedTo(err); moved {
+			return []Finding{{"forge of " + r.ID.String(), r.ID.String() + " is " + to + " now", "write " + to + " in slipway.yaml, and start the server anew"}}
+		}
 		return []Finding{{"forge of " + r.ID.String(), err.Error(), "is the forge up, and may " + r.Bot + " read the repository?"}}
 	}
 	return nil
@@ -88,8 +92,8 @@ func (e *Engine) examineCluster(ctx context.Context, name string, c Cluster) []F
 		}
 	}
 	var out []Finding
-	for _, fault := range c.Check(ctx, specs) {
-		out = append(out, Finding{Area: "cluster " + name, Fault: fault})
+	for _, wrong := range c.Check(ctx, specs) {
+		out = append(out, Finding{Area: "cluster " + name, Fault: wrong})
 	}
 	return out
 }
@@ -105,8 +109,8 @@ func (e *Engine) examinePolicy(ctx context.Context, r Repository) []Finding {
 		return []Finding{{area, err.Error(), ""}}
 	}
 	out := e.examineContexts(ctx, r, plan)
-	for _, fault := range plan.Faults {
-		out = append(out, Finding{area, fault, fmt.Sprintf("mend %s on %s; nothing merges until then", PolicyFile, r.Branch)})
+	for _, wrong := range plan.Faults {
+		out = append(out, Finding{area, wrong, fmt.Sprintf("mend %s on %s; nothing merges until then", PolicyFile, r.Branch)})
 	}
 	t, err := e.Store.Target(ctx, e.targetOf(r, plan))
 	if err == nil && len(plan.Faults) == 0 && t.TakenOver == nil && t.Consent == nil {

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"slipway/gate"
 	"slipway/internal/change"
+	"slipway/internal/fault"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 )
@@ -18,6 +20,24 @@ type emptyRegistry struct{ reconcile.Images }
 
 func (emptyRegistry) Resolve(context.Context, string, ref.Tag) (ref.Fact, ref.Digest, error) {
 	return ref.No, "", nil
+}
+
+// renamedForge is one on which the repository has another name now.
+type renamedForge struct{ reconcile.Forge }
+
+func (renamedForge) Branch(context.Context, ref.BranchID) (ref.SHA, error) {
+	return "", fault.Moved(errors.New("301 <a href=…>"), "acme/app2")
+}
+
+func TestARenamedRepositoryIsToldWithItsName(t *testing.T) {
+	w := newWorld(t, func(_ *world, c *reconcile.Config) {
+		c.Images = emptyRegistry{}
+		c.Repositories[0].Forge = renamedForge{c.Repositories[0].Forge}
+	})
+	want := reconcile.Finding{Area: "forge of acme/app", Fault: "acme/app is acme/app2 now", Mend: "write acme/app2 in slipway.yaml, and start the server anew"}
+	if found := w.engine.Examine(t.Context()); !slices.Contains(found, want) {
+		t.Errorf("found %+v", found)
+	}
 }
 
 func TestAVendorRenamedACheckAndSomebodyIsTold(t *testing.T) {
