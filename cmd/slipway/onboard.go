@@ -30,6 +30,7 @@ type onboarding struct {
 	policy     string
 	renew      bool
 	loosen     bool
+	config     string
 }
 
 func newOnboard(from *source) *cobra.Command {
@@ -62,6 +63,7 @@ func newOnboard(from *source) *cobra.Command {
 			if !ok {
 				return usageError{fmt.Errorf("%s is not among the repositories in %s: add it there first", id, from.config)}
 			}
+			o.config = from.config
 			return o.run(cmd.Context(), conf, repo, outlet{cmd.OutOrStdout(), from.json})
 		},
 	}
@@ -71,7 +73,7 @@ func newOnboard(from *source) *cobra.Command {
 	f.StringVar(&o.tokenEnv, "forge-token-env", "", "the environment variable with the token to use for this run, of somebody with more rights; it is kept nowhere")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of somebody who administers the cluster, for this run")
 	f.StringVar(&o.account, "service-account", "", "NAMESPACE/NAME of Slipway's account in the cluster, where it cannot be asked from here")
-	f.StringVar(&o.policy, "policy", "", "policy file to go by while there is none on the branch")
+	f.StringVar(&o.policy, "policy", "", "policy file to go by while there is none on the branch, which is not protected until there is")
 	f.BoolVar(&o.loosen, "loosen", false, "take away what the forge asks for beyond the policy, such as a third approval")
 	f.BoolVar(&o.renew, "renew-webhook", false, "make the webhook anew with the secret of the configuration: a forge does not tell which it has")
 	return cmd
@@ -101,7 +103,7 @@ func (o onboarding) run(ctx context.Context, conf config.Server, repo config.Rep
 	if err != nil {
 		return err
 	}
-	plan, actor, err := s.plan(ctx, repo, local, wishes{renew: o.renew, loosen: o.loosen})
+	plan, actor, err := s.plan(ctx, repo, local, wishes{renew: o.renew, loosen: o.loosen, config: o.config})
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,7 @@ func (o onboarding) run(ctx context.Context, conf config.Server, repo config.Rep
 				tellStep(out, actor, done)
 			}
 		})
-		after, _, err := s.plan(ctx, repo, local, wishes{loosen: o.loosen})
+		after, _, err := s.plan(ctx, repo, local, wishes{loosen: o.loosen, config: o.config})
 		if err != nil {
 			return err
 		}
@@ -166,7 +168,7 @@ func show(out io.Writer, p onboard.Plan, actor string) {
 		if s.Blocked != "" {
 			mark = "!"
 		}
-		fmt.Fprintf(out, "%s %s  (%s; takes the %s)\n", mark, board.Text(s.Key), board.Text(s.Where), s.Needs)
+		fmt.Fprintf(out, "%s %s  (%s; takes %s)\n", mark, board.Text(s.Key), board.Text(s.Where), s.Needs.Who())
 		for _, l := range s.Lines {
 			fmt.Fprintf(out, "    %s\n", board.Text(l.String()))
 		}

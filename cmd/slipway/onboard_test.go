@@ -319,7 +319,7 @@ func (q *quay) doctored(t *testing.T) {
 		q.asOwner(http.MethodDelete, fmt.Sprintf("%s/labels/%d", repo, l.ID), nil, nil)
 	}
 	doctor().wants(t, exitRefused, "set-up of harbour/app: branch main", "set-up of harbour/app: webhook: address: no webhook",
-		"set-up of harbour/app: label hold", "mend: slipway onboard harbour/app")
+		"set-up of harbour/app: label hold", "mend: slipway onboard harbour/app --config slipway.yaml --yes")
 	q.onboard(t, false, "--yes").wants(t, exitDone, "slipway-bot set branch main")
 	if s := doctor(); strings.Contains(s.out, "set-up of") {
 		t.Errorf("after it was mended: %s", s.out)

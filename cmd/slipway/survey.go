@@ -40,8 +40,9 @@ type surveyed struct {
 
 // wishes are what somebody asks for beyond what should be anyway.
 type wishes struct {
-	renew  bool // the webhook with its secret
-	loosen bool // what the forge asks for beyond the policy
+	renew  bool   // the webhook with its secret
+	loosen bool   // what the forge asks for beyond the policy
+	config string // the configuration that mends name
 }
 
 // plan looks at a repository and says what is to be done, and who looked. A
@@ -52,7 +53,7 @@ func (s survey) plan(ctx context.Context, r config.Repository, local *change.Pla
 	if err != nil {
 		return onboard.Plan{}, "", err
 	}
-	want.RenewHook, want.Loosen = w.renew, w.loosen
+	want.RenewHook, want.Loosen, want.Config = w.renew, w.loosen, w.config
 	is, err := s.look(ctx, r, want)
 	if err != nil {
 		return onboard.Plan{}, "", err
@@ -69,7 +70,10 @@ func (s survey) want(ctx context.Context, r config.Repository, local *change.Pla
 	}
 	from := s.forges[r.Forge].Contents
 	tip, err := from.Branch(ctx, ref.BranchID{Repo: r.Repo, Name: r.Branch})
+	to, moved := fault.MovedTo(err)
 	switch {
+	case moved:
+		return onboard.Want{}, fmt.Errorf("%s is %s now: write %s in slipway.yaml, and start the server anew", r.Repo, to, to)
 	case err == nil:
 		facts.Tip = ref.Yes
 	case fault.KindOf(err) == fault.Permanent:
@@ -85,7 +89,7 @@ func (s survey) want(ctx context.Context, r config.Repository, local *change.Pla
 		}
 		facts.Plan = s.policy(r.Repo, where, data, found)
 		if !found && local != nil {
-			facts.Plan = *local
+			facts.Plan, facts.Draft = *local, true
 		}
 	}
 	for cluster := range r.Namespaces {
