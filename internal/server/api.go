@@ -82,8 +82,7 @@ func (s *Server) routes() {
 }
 
 // guard lets a request through only with a token that the one table allows the
-// verb (A2). A refusal is journalled; it stands also where the journal cannot
-// be written.
+// verb (A2). A refusal stands also where the journal cannot be written.
 func (s *Server) guard(pattern string, verb authz.Verb, h handler) {
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		who, ok := s.authenticate(r)
@@ -97,11 +96,7 @@ func (s *Server) guard(pattern string, verb authz.Verb, h handler) {
 			h(w, r, who)
 			return
 		}
-		subject := subjectOf(r)
-		s.Log.Warn("refused", "token", who.Name, "verb", verb, "subject", subject, "reason", err)
-		if journalled := s.Refused(r.Context(), who.Name, verb, subject, err.Error()); journalled != nil {
-			s.Log.Error("journal a refusal", "token", who.Name, "verb", verb, "subject", subject, "error", journalled)
-		}
+		s.refused(r.Context(), asked{token: who.Name, verb: verb, subject: subjectOf(r)}, err.Error())
 		refuse(w, http.StatusForbidden, err.Error())
 	})
 }

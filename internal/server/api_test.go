@@ -3,9 +3,11 @@ package server_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -140,6 +142,57 @@ func TestRefusalsByRoleAreJournalled(t *testing.T) {
 	w.store.Close()
 	if got := w.call(http.MethodPost, atTarget+"hold", readerSecret, ""); got.status != 403 {
 		t.Errorf("without a journal it is answered %d", got.status)
+	}
+}
+
+// TestTheSameRefusalIsCounted: a page that asks each second with a token that
+// may not does not fill the journal, and none of its refusals is lost.
+func TestTheSameRefusalIsCounted(t *testing.T) {
+	var shift atomic.Int64 // how far the server's clock is ahead
+	w := newWorld(t, func(w *world) { w.Now = func() time.Time { return time.Now().Add(time.Duration(shift.Load())) } })
+	hold := func(times int, target string) {
+		t.Helper()
+		for range times {
+			if got := w.call(http.MethodPost, "targets/acme/app/"+target+"/hold", readerSecret, ""); got.status != 403 {
+				t.Fatalf("answered %d %s", got.status, got.body)
+			}
+		}
+	}
+	told := func(rule string, want ...string) {
+		t.Helper()
+		entries, err := w.store.Entries(t.Context(), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range entries {
+			_, count, _ := strings.Cut(e.Reason, "operator")
+			count, _, _ = strings.Cut(count, " since")
+			got = append(got, e.Subject+count)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", rule, got, want)
+		}
+	}
+	hold(5, "production")
+	hold(1, "staging")
+	told("each subject is told at once, and once", "acme/app/production", "acme/app/staging")
+	shift.Add(int64(time.Minute))
+	hold(2, "production")
+	told("a minute later those since are told by their number", "acme/app/production", "acme/app/staging", "acme/app/production (4 more")
+	shift.Add(int64(time.Minute))
+	hold(1, "staging")
+	told("and those after, and what had ceased is told anew", "acme/app/production", "acme/app/staging", "acme/app/production (4 more", "acme/app/production (2 more", "acme/app/staging")
+}
+
+func TestManySubjectsAreRefusedTogether(t *testing.T) {
+	w := newWorld(t)
+	for i := range 50 {
+		w.call(http.MethodPost, fmt.Sprintf("targets/acme/app/e%d/hold", i), readerSecret, "")
+	}
+	got := w.journalled()
+	if len(got) != 21 || got[20] != "board refused.deploy.hold other subjects" {
+		t.Errorf("%d entries, the last %q", len(got), got[len(got)-1])
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,6 +51,33 @@ func TestServeLetsRequestsFinish(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// TestNoRefusalIsLostAtTheEnd: those that were only counted are told before the
+// server ends.
+func TestNoRefusalIsLostAtTheEnd(t *testing.T) {
+	w := newWorld(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- server.New(w.Config).Serve(ctx, l) }()
+	w.url = "http://" + l.Addr().String()
+	for range 3 {
+		if got := w.call(http.MethodPost, atTarget+"hold", readerSecret, ""); got.status != http.StatusForbidden {
+			t.Fatalf("answered %d", got.status)
+		}
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	entries, err := w.store.Entries(t.Context(), 0, 10)
+	if err != nil || len(entries) != 2 || !strings.Contains(entries[1].Reason, "(2 more since ") {
+		t.Errorf("%+v: %v", entries, err)
 	}
 }
 

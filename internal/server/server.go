@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"slipway/deployer"
@@ -87,12 +88,13 @@ type Server struct {
 	Config
 	mux *http.ServeMux
 	// reading bounds how many bodies of deliveries are in memory.
-	reading chan struct{}
+	reading  chan struct{}
+	refusals refusals
 }
 
 // New wires the routes.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux(), reading: make(chan struct{}, hooksAtOnce)}
+	s := &Server{Config: c, mux: http.NewServeMux(), reading: make(chan struct{}, hooksAtOnce), refusals: refusals{told: map[asked]denial{}}}
 	s.mux.HandleFunc("POST /hooks/{forge}", s.hook)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
@@ -120,6 +122,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
+	telling, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	var told sync.WaitGroup
+	told.Go(func() { s.tellRefusalsUntil(telling) })
+	defer told.Wait() // last of all: the requests under way may be refused
+	defer stopTelling()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
