@@ -119,7 +119,7 @@ func (e *evaluation) judgeHolds() {
 			why = ": " + h.Reason
 		}
 		who := []string{by, whoOperator}
-		if h.By == "" {
+		if h.By == "" || login(h.By) == whoOperator {
 			who = who[1:]
 		}
 		w.reasons = append(w.reasons, Reason{Code: CodeHold, Outcome: Wait, Sentence: by + " holds it" + why, Who: who})

@@ -170,6 +170,10 @@ func TestBaseAndHolds(t *testing.T) {
 			want: gate.Wait, codes: []gate.Code{gate.CodeHold}, says: "somebody holds it", who: "operator",
 		},
 		{
+			name: "whom the operators are named after is not named twice", differ: holds(gate.Hold{By: "Operator"}),
+			want: gate.Wait, codes: []gate.Code{gate.CodeHold}, says: "Operator holds it", who: "operator",
+		},
+		{
 			name: "every hold is a reason", differ: all(holds(gate.Hold{By: "bob"}, gate.Hold{By: "dave"}), func(s *gate.Snapshot, _ *gate.Policy) { s.Pull.Labels = []string{"hold"} }),
 			want: gate.Wait, codes: []gate.Code{gate.CodeHold, gate.CodeHold, gate.CodeHold},
 		},
