@@ -30,7 +30,9 @@ const (
 
 // Command is one command.
 type Command struct {
-	Name string // one of those above
+	// Name is one of those above or, with a Fault, what was written in the place
+	// of one.
+	Name string
 	// Args is what follows the name on its line, with single spaces: the reason
 	// of a hold or an emergency.
 	Args string
@@ -93,12 +95,19 @@ func read(line string) (c Command, ok bool) {
 		return Command{}, false
 	}
 	words := strings.Fields(rest) // also at what is no ASCII space and looks like one
-	name := strings.ToLower(words[0])
-	if !slices.Contains([]string{Hold, Unhold, Merge, Retry, Explain, Emergency}, name) {
-		return Command{}, false
+	name, meant := strings.ToLower(words[0]), ""
+	if names := []string{Hold, Unhold, Merge, Retry, Explain, Emergency}; !slices.Contains(names, name) {
+		i := slices.IndexFunc(names, func(of string) bool { return resembles(name, of) })
+		if i < 0 {
+			return Command{}, false
+		}
+		meant = names[i]
 	}
 	c = Command{Name: name, Args: clean(words[1:])}
 	c.Fault = fault(c)
+	if meant != "" {
+		c.Fault = "did you mean `/" + meant + "`? Write it in a new comment"
+	}
 	if len(c.Args) > MaxArgs {
 		c.Args = strings.ToValidUTF8(c.Args[:MaxArgs], "")
 		c.Fault = "what follows the command is too long"
@@ -116,6 +125,30 @@ func fault(c Command) string {
 		return "nothing may follow `/" + c.Name + "` on its line"
 	default:
 		return ""
+	}
+}
+
+// resembles says whether a word is a name with one sign too many, missing,
+// another, or swapped with the next: whoever mistypes /hold must not believe
+// that it is held. What holds a slash is a path.
+func resembles(word, name string) bool {
+	if strings.ContainsFunc(word, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
+		return false
+	}
+	same := 0
+	for same < len(word) && same < len(name) && word[same] == name[same] {
+		same++
+	}
+	a, b := word[same:], name[same:]
+	switch len(a) - len(b) {
+	case 1:
+		return a[1:] == b
+	case -1:
+		return a == b[1:]
+	case 0:
+		return a != "" && (a[1:] == b[1:] || len(a) > 1 && a[0] == b[1] && a[1] == b[0] && a[2:] == b[2:])
+	default:
+		return false
 	}
 }
 

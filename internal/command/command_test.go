@@ -49,8 +49,18 @@ func TestParse(t *testing.T) {
 		{"retry with words", "/retry it", []Command{{Name: Retry, Args: "it", Line: 1, Fault: "x"}}},
 		{"unhold with words", "/unhold mine", []Command{{Name: Unhold, Args: "mine", Line: 1, Fault: "x"}}},
 		{"explain with words", "/explain why", []Command{{Name: Explain, Args: "why", Line: 1, Fault: "x"}}},
+		{"a letter too many", "/holdd please", []Command{{Name: "holdd", Args: "please", Line: 1, Fault: "x"}}},
+		{"a letter too few", "/hod", []Command{{Name: "hod", Line: 1, Fault: "x"}}},
+		{"another letter", "/Merhe when ready", []Command{{Name: "merhe", Args: "when ready", Line: 1, Fault: "x"}}},
+		{"two letters swapped", "/hodl", []Command{{Name: "hodl", Line: 1, Fault: "x"}}},
+		{"two letters swapped at the start", "/nuhold", []Command{{Name: "nuhold", Line: 1, Fault: "x"}}},
+		{"a colon after it", "/hold: not yet", []Command{{Name: "hold:", Args: "not yet", Line: 1, Fault: "x"}}},
 
 		// What is no command.
+		{"a word two letters away", "/haldd", nil},
+		{"a folder named like a command", "/hold/", nil},
+		{"a letter that only looks like it", "/h\u043eld", nil},
+		{"what resembles a command, in a quote", "> /holdd", nil},
 		{"nothing", "", nil},
 		{"a slash", "/", nil},
 		{"a slash and a space", "/ merge when ready", nil},
@@ -124,6 +134,32 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhatResemblesACommandIsAskedAfter(t *testing.T) {
+	for word, want := range map[string]string{"/holdd": "/hold", "/unhol": "/unhold", "/mrege": "/merge", "/rerty": "/retry", "/explian": "/explain", "/emergancy x": "/emergency"} {
+		if got := Parse(word); len(got) != 1 || !strings.Contains(got[0].Fault, "did you mean `"+want+"`?") {
+			t.Errorf("%s: %+v", word, got)
+		}
+	}
+}
+
+// TestResemblesIsOneEdit: whatever one edit makes of a name resembles it, and
+// nothing does whose length differs by more.
+func TestResemblesIsOneEdit(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.SampledFrom([]string{Hold, Unhold, Merge, Retry, Explain, Emergency}).Draw(t, "name")
+		i := rapid.IntRange(0, len(name)-1).Draw(t, "at")
+		sign := string(rune(rapid.IntRange('a', 'z').Draw(t, "sign")))
+		for _, word := range []string{name[:i] + sign + name[i:], name[:i] + sign + name[i+1:], name[:i] + name[i+1:]} {
+			if !resembles(word, name) && word != name {
+				t.Fatalf("%s does not resemble %s", word, name)
+			}
+		}
+		if two := name + sign + sign; resembles(two, name) {
+			t.Fatalf("%s resembles %s", two, name)
+		}
+	})
 }
 
 func TestParseIsLimited(t *testing.T) {

@@ -75,6 +75,7 @@ func TestCommandsAreObeyedOnlyFromWhomTheTableAllows(t *testing.T) {
 		"Slipway's own comment is no command":         {who: "slipway-bot", says: "/hold", after: func(c change.Change) bool { return len(c.Holds) == 0 }},
 		"a forge application's comment is none":       {who: "other[bot]", says: "/hold", after: func(c change.Change) bool { return len(c.Holds) == 0 }},
 		"a command that makes no sense is not obeyed": {who: "alice", says: "/merge now", after: func(c change.Change) bool { return c.Asked == nil }, reaction: "confused"},
+		"a command that is mistyped is asked after":   {who: "alice", says: "/holdd please", after: func(c change.Change) bool { return len(c.Holds) == 0 }, reaction: "confused"},
 		"a merge is asked for one head":               {who: "alice", says: "/merge when ready", after: func(c change.Change) bool { return c.Asked != nil && c.Asked.Head == c.Head }, reaction: "+1", entry: "order.merge"},
 		"an emergency is for whom the policy names":   {who: "ann", says: "/emergency the site is down", after: func(c change.Change) bool { return c.Emergency != nil && c.Emergency.Head == c.Head }, reaction: "+1", entry: "order.emergency"},
 		"an operator is not the emergency's people":   {who: "sam", says: "/emergency the site is down", after: func(c change.Change) bool { return c.Emergency == nil }, reaction: "-1", entry: "refused.order.emergency"},
