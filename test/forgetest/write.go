@@ -133,24 +133,20 @@ func testMergeHead(t *testing.T, w World) {
 		refused(t, s.merge(t, squash(id, judged)), fault.Changed, id.String())
 		wantNothing(t, id, before)
 	})
+	id, head := s.change(t, "whole")
+	before := s.tip(t, "main")
 	t.Run("no head at all is refused for good, and nothing lands", func(t *testing.T) {
-		id, _ := s.change(t, "no-head")
-		before := s.tip(t, "main")
 		refused(t, s.merge(t, squash(id, "")), fault.Permanent, id.String())
 		wantNothing(t, id, before)
 	})
 	t.Run("a way to merge that nobody knows is refused for good", func(t *testing.T) {
-		id, head := s.change(t, "method")
-		before := s.tip(t, "main")
 		call := squash(id, head)
 		call.Method = "octopus"
 		refused(t, s.merge(t, call), fault.Permanent, id.String())
 		wantNothing(t, id, before)
 	})
 	t.Run("a closed one is to be observed again, and nothing lands", func(t *testing.T) {
-		id, head := s.change(t, "closed")
 		s.Close(t, id)
-		before := s.tip(t, "main")
 		refused(t, s.merge(t, squash(id, head)), fault.Changed, id.String())
 		wantNothing(t, id, before)
 	})
