@@ -28,7 +28,13 @@ type Forge interface {
 	Reverter
 }
 
-// Pulls reads pull requests and what was reported on commits.
+// ErrNoPull says that a repository which can be seen has no such pull request:
+// it never had, or it was deleted. A forge that cannot be sure of that, such as
+// where the repository may merely be hidden, does not say it.
+var ErrNoPull = errors.New("the repository has no such pull request")
+
+// Pulls reads pull requests and what was reported on commits. For one that is
+// not there, Look and Pull are ErrNoPull and fault.Permanent.
 type Pulls interface {
 	// OpenPulls lists the open pull requests, briefly.
 	OpenPulls(ctx context.Context, repo ref.RepoID) ([]Brief, error)

@@ -1,6 +1,7 @@
 package forgetest
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -181,19 +182,31 @@ func testFaults(t *testing.T, w World) {
 	}
 	for name, read := range reads(s.forge, nowhere) {
 		t.Run("a repository that is not there is an error for good: "+name, func(t *testing.T) {
-			refused(t, read(), fault.Permanent, nowhere.String())
+			err := read()
+			refused(t, err, fault.Permanent, nowhere.String())
+			if errors.Is(err, reconcile.ErrNoPull) {
+				t.Errorf("it is said to lack a pull request: %v", err)
+			}
 		})
 	}
 	for name, read := range reads(s.Stranger(t), s.ID()) {
 		t.Run("a token that is worth nothing is an error for good: "+name, func(t *testing.T) {
-			refused(t, read(), fault.Permanent, s.ID().String())
+			err := read()
+			refused(t, err, fault.Permanent, s.ID().String())
+			if errors.Is(err, reconcile.ErrNoPull) {
+				t.Errorf("it is said to lack a pull request: %v", err)
+			}
 		})
 	}
-	t.Run("a pull request that is not there is an error for good", func(t *testing.T) {
+	t.Run("a pull request that is not there is an error for good, and told from a repository that cannot be seen", func(t *testing.T) {
 		gone := ref.PullID{Repo: s.ID(), Number: 4711}
-		_, err := s.forge.Pull(t.Context(), gone)
-		refused(t, err, fault.Permanent, gone.String())
-		_, err = s.forge.Look(t.Context(), gone, reconcile.Want{})
-		refused(t, err, fault.Permanent, gone.String())
+		_, pull := s.forge.Pull(t.Context(), gone)
+		_, look := s.forge.Look(t.Context(), gone, reconcile.Want{})
+		for _, err := range []error{pull, look} {
+			refused(t, err, fault.Permanent, gone.String())
+			if !errors.Is(err, reconcile.ErrNoPull) {
+				t.Errorf("it is not said to be missing: %v", err)
+			}
+		}
 	})
 }

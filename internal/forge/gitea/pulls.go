@@ -67,7 +67,7 @@ func (c *Client) record(ctx context.Context, id ref.PullID) (record, error) {
 	}
 	p, response, err := client.GetPullRequest(id.Repo.Owner, id.Repo.Name, id.Number)
 	if err != nil {
-		return record{}, fmt.Errorf("read %s: %w", id, sorted(refused(response, err)))
+		return record{}, fmt.Errorf("read %s: %w", id, c.missing(ctx, id.Repo, sorted(refused(response, err))))
 	}
 	r := record{poster: p.Poster, comments: p.Comments, reviews: p.ReviewComments}
 	if r.pull, err = toPull(id, p); err == nil {
@@ -81,6 +81,22 @@ func (c *Client) record(ctx context.Context, id ref.PullID) (record, error) {
 		r.read = date
 	}
 	return r, nil
+}
+
+// missing adds to an error that the pull request is not there, where that is
+// what it means: a repository that cannot be seen, or whose pull requests are
+// switched off, answers the same.
+func (c *Client) missing(ctx context.Context, repo ref.RepoID, err error) error {
+	if status(err) != http.StatusNotFound {
+		return err
+	}
+	var there struct {
+		Pulls bool `json:"has_pull_requests"`
+	}
+	if _, failed := c.get(ctx, repoPath(repo), &there); failed != nil || !there.Pulls {
+		return err
+	}
+	return fault.AsPermanent(fmt.Errorf("%w: %w", reconcile.ErrNoPull, err))
 }
 
 func (r record) stamp() stamp {

@@ -65,7 +65,11 @@ type record struct {
 func (c *Client) record(ctx context.Context, id ref.PullID) (record, error) {
 	p, _, err := c.sdk.PullRequests.Get(ctx, id.Repo.Owner, id.Repo.Name, int(id.Number))
 	if err != nil {
-		return record{}, fmt.Errorf("read %s: %w", id, sorted(err))
+		err = sorted(err)
+		if c.absent(ctx, id.Repo, err) {
+			err = fault.AsPermanent(fmt.Errorf("%w: %w", reconcile.ErrNoPull, err))
+		}
+		return record{}, fmt.Errorf("read %s: %w", id, err)
 	}
 	pull, err := toPull(id, p)
 	if err != nil {
