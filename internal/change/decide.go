@@ -82,6 +82,18 @@ func decide(c *Change, o Observation, p Plan, now time.Time) Action {
 	return judge(c, o, p, now)
 }
 
+// WithoutPull ends a change whose pull request the forge no longer has, unless
+// it has landed or ended already. Should it come back, Decide reopens it.
+func (c Change) WithoutPull(now time.Time) Change {
+	if c.Outcome != Open || c.MergeSHA != "" {
+		return c
+	}
+	c.Gates = slices.Clone(c.Gates)
+	c.Outcome, c.Ended, c.Intent = OutcomeClosed, now, nil
+	c.Gate(Merged).wait(Evidence{}, "the pull request was deleted in the forge")
+	return c
+}
+
 // deadlines gives the gate whose turn it is its deadline, and notes when one
 // has gone by.
 func deadlines(c *Change, p Plan, now time.Time) {

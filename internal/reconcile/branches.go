@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -184,7 +185,10 @@ func (e *Engine) stranger(ctx context.Context, repo Repository, b ref.BranchID, 
 	}
 	for _, k := range u.inFlight {
 		p, err := repo.Forge.Pull(ctx, k.ID)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNoPull): // its change ends first: the commit may be what it brought
+			return sighting{wait: time.Second, due: []Due{{ChangeKey(k.ID), now}}}, nil
+		case err != nil:
 			return sighting{}, fmt.Errorf("whether %s is merged: %w", k.ID, err)
 		}
 		if p.Merged == ref.Yes {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -60,7 +61,10 @@ func (e *Engine) lookChange(ctx context.Context, claim Claim, id ref.PullID) (ti
 func (e *Engine) lookWhole(ctx context.Context, claim Claim, repo Repository, old change.Change) (time.Time, error) {
 	id := old.ID
 	s, err := e.observe(ctx, claim, repo, old)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNoPull) && old.MergeSHA == "":
+		return e.gone(ctx, claim, repo, old)
+	case err != nil:
 		return time.Time{}, fmt.Errorf("observe %s: %w", id, err)
 	}
 	if s == nil { // not ours: another base branch

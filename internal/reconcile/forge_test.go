@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,7 +170,7 @@ func (f *forge) Pull(_ context.Context, id ref.PullID) (gate.PullRequest, error)
 	}
 	p, ok := f.pulls[id]
 	if !ok {
-		return p, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
+		return p, fault.AsPermanent(fmt.Errorf("read %s: %w", id, cmp.Or(f.hidden, reconcile.ErrNoPull)))
 	}
 	return p, nil
 }

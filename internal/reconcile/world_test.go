@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -294,6 +295,7 @@ type forge struct {
 	reacted        []string
 	merges         int
 	broken         error // every comment fails with it
+	hidden         error // why what is not there may be there after all
 	lastComment    int64
 	wrote          map[int64]ref.Fact // whether words are their author's; else they are
 	witnessed      int
@@ -319,7 +321,7 @@ func (f *forge) Look(_ context.Context, id ref.PullID, want reconcile.Want) (rec
 	if p, ok := f.pulls[id]; ok {
 		return reconcile.Look{Snapshot: gate.Snapshot{Pull: p}}, nil
 	}
-	return reconcile.Look{}, fault.AsPermanent(fmt.Errorf("there is no pull request %s", id))
+	return reconcile.Look{}, fault.AsPermanent(fmt.Errorf("read %s: %w", id, cmp.Or(f.hidden, reconcile.ErrNoPull)))
 }
 
 func (f *forge) questions(id ref.PullID) int {
