@@ -27,7 +27,9 @@ type Replay struct {
 	// was judged by it.
 	Faults []string `json:"faults,omitempty"`
 	Judged int      `json:"judged"`
-	// Differ are the changes whose verdict would be another, newest first.
+	// Differ are the changes whose verdict would be another: first those that
+	// would not have been merged, then the others that would come out otherwise,
+	// then those that would do so for other reasons; each newest first.
 	Differ []Difference `json:"differ"`
 }
 
@@ -96,11 +98,13 @@ func (e *Engine) replay(ctx context.Context, repo Repository, tried, inForce cha
 			at = c.Intent.At
 		}
 		r.Judged++
-		was, would := judgement(gate.Evaluate(s, inForce.Gate, at)), judgement(gate.Evaluate(s, tried.Gate, at))
-		if !was.equal(would) {
-			r.Differ = append(r.Differ, Difference{Change: c.ID, Title: c.Title, Head: s.Pull.Head, Was: was, Would: would})
+		d := Difference{Change: c.ID, Title: c.Title, Head: s.Pull.Head,
+			Was: judgement(gate.Evaluate(s, inForce.Gate, at)), Would: judgement(gate.Evaluate(s, tried.Gate, at))}
+		if d.weight() > 0 {
+			r.Differ = append(r.Differ, d)
 		}
 	}
+	slices.SortStableFunc(r.Differ, func(a, b Difference) int { return b.weight() - a.weight() })
 	return r, nil
 }
 
@@ -168,10 +172,28 @@ func judgement(v gate.Verdict) Judgement {
 	return j
 }
 
-func (j Judgement) equal(k Judgement) bool {
-	return j.Outcome == k.Outcome && slices.EqualFunc(j.Reasons, k.Reasons, func(a, b change.Reason) bool {
-		return a.Code == b.Code && a.Sentence == b.Sentence
-	})
+// weight is how much a difference matters. 0 is none: the same reasons in other
+// words, such as another count of approvals, make no other verdict.
+func (d Difference) weight() int {
+	switch {
+	case d.Was.Outcome != d.Would.Outcome && d.Was.Outcome == gate.Merge.String():
+		return 3
+	case d.Was.Outcome != d.Would.Outcome:
+		return 2
+	case !slices.Equal(d.Was.codes(), d.Would.codes()):
+		return 1
+	default:
+		return 0
+	}
+}
+
+func (j Judgement) codes() []gate.Code {
+	var out []gate.Code
+	for _, r := range j.Reasons {
+		out = append(out, r.Code)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // String is the outcome with its first reason.
