@@ -3,6 +3,7 @@ package gitea
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -97,5 +98,35 @@ func TestARepositoryThatWasRenamedIsToldByItsNewName(t *testing.T) {
 				t.Errorf("%v", err)
 			}
 		})
+	}
+}
+
+// testUnseen: the bot is not told of a private team, and says no more.
+func testUnseen(h *harbour) {
+	h.do(http.MethodPost, "/orgs/harbour/teams", map[string]any{
+		"name": "reviewers-unseen", "visibility": "private", "permission": "read", "units_map": map[string]string{"repo.code": "read", "repo.pulls": "read"},
+	})
+	bot := must(h.Token(h.t.Context(), h.bot, "write:repository", "write:issue", "write:package", "read:user", "read:organization"))(h.t)
+	steps := h.plan(bot).Steps
+	i := slices.IndexFunc(steps, func(s onboard.Step) bool { return s.Key == "team reviewers-unseen" })
+	if i < 0 || !strings.HasPrefix(steps[i].Blocked, "not seen by slipway") || len(steps[i].Lines) > 0 {
+		h.t.Errorf("as the bot sees it: %+v", steps)
+	}
+	h.settled(h.apply(h.owner.Token))
+	if left := h.plan(bot).Steps; len(left) > 0 {
+		h.t.Errorf("once it is as it should be: %+v", left)
+	}
+}
+
+// testRenamed: the forge leads to the new name, which is told and not followed.
+func testRenamed(h *harbour, bot string) {
+	h.do(http.MethodPatch, "/repos/harbour/before", map[string]string{"name": "after"})
+	g := h.guard(bot)
+	_, err := g.Branch(h.t.Context(), ref.BranchID{Repo: h.id, Name: "main"})
+	if to, moved := fault.MovedTo(err); !moved || to != "harbour/after" {
+		h.t.Errorf("the branch: %v", err)
+	}
+	if _, err = g.Look(h.t.Context(), onboard.Derive(h.facts)); err == nil || !strings.Contains(err.Error(), "it is harbour/after now") {
+		h.t.Errorf("the set-up: %v", err)
 	}
 }
