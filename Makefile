@@ -24,8 +24,10 @@ run: bin/slipway ## start a server: make run ARGS="--config slipway.yaml"
 demo: bin/slipway servers ## watch it work on real servers: make demo ARGS="--once --scenario all"
 	@exec bin/slipway demo $(ARGS)
 
+# The end-to-end tests mostly wait, so they begin first, and more packages run at
+# once than there are cores.
 test: servers vet lint ## everything that must hold, as CI runs it
-	go test -race -shuffle=on -timeout 45m ./...
+	go test -race -shuffle=on -timeout 45m -p 3 ./test/e2e ./...
 
 vet:
 	go vet ./...
