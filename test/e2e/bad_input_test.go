@@ -163,6 +163,7 @@ repositories:
 // TestWhatIsDownIsWaitedFor takes away, one after another, everything that
 // Slipway depends on, each while a change needs it.
 func TestWhatIsDownIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	p := open(t, "outage", wish{active: 2 * time.Second})
 	p.ready(200, "")
 	id := p.propose("patient", "feat: patient")
@@ -218,6 +219,7 @@ func (p *place) ready(want int, names string) {
 
 // TestPolicyMisfits holds what is said of policies that cannot be met.
 func TestPolicyMisfits(t *testing.T) {
+	t.Parallel()
 	replace := func(old, with string) func(string, string) string {
 		return func(name, content string) string {
 			if name != ".slipway.yaml" {

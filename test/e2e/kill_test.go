@@ -43,6 +43,7 @@ func cutPoints() []cutPoint {
 // before it hears of it, and also before the write left; whoever starts it
 // again finds one of everything (A5, R1).
 func TestKilledAfterEachStep(t *testing.T) {
+	t.Parallel()
 	p := open(t, "killed", wish{})
 	for _, c := range cutPoints() {
 		t.Run("after the "+c.name, func(t *testing.T) { p.in(t).killedAt(c, false) })
@@ -79,6 +80,7 @@ func (p *place) killed(x *trap, what string) {
 // TestKilledWhileRollingBack kills Slipway after each write of one rollback:
 // the version comes back once, and one revert is proposed.
 func TestKilledWhileRollingBack(t *testing.T) {
+	t.Parallel()
 	p := open(t, "fallen", wish{edit: fromSeven})
 	good := p.ship("stand", "feat: stand")
 	rollouts := p.rollouts()

@@ -6,6 +6,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -30,6 +31,8 @@ const (
 	// project that begins with fromSeven, and no other project's.
 	badTag = "v7.1.0"
 
+	// atOnce is how many tests run side by side.
+	atOnce = 4
 	// upLimit is how long the servers may take to come up on a busy machine.
 	upLimit = 3 * time.Minute
 )
@@ -75,6 +78,10 @@ func run(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, shared.clear()) }()
+	// They wait more than they compute. Who says otherwise has the last word.
+	if err = flag.Set("test.parallel", strconv.Itoa(atOnce)); err != nil {
+		return 1, err
+	}
 	return m.Run(), nil
 }
 

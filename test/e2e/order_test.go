@@ -112,6 +112,7 @@ func only(codes ...gate.Code) func(change.Change) error {
 // TestAPersonsRollbackSticks holds D4: what a person left stays left, and
 // nothing is deployed until somebody says so.
 func TestAPersonsRollbackSticks(t *testing.T) {
+	t.Parallel()
 	p := open(t, "sticky", wish{})
 	first, second := p.ship("one", "feat: one"), p.ship("two", "feat: two")
 	p.runs(second)

@@ -16,6 +16,7 @@ import (
 // TestWebhooksLostAndDoubled holds that a webhook is a hint: none is needed, and
 // none is taken for an order.
 func TestWebhooksLostAndDoubled(t *testing.T) {
+	t.Parallel()
 	t.Run("a change ends without a single webhook", func(t *testing.T) {
 		p := newPlace(t, "deaf", wish{active: 2 * time.Second})
 		p.relay.become(drop)
