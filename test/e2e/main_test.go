@@ -43,6 +43,9 @@ type house struct {
 	binary string // the slipway under test
 	soak   int    // rounds of the long repetitions; 0: none
 	places atomic.Int64
+	// setting lets one project be set up at a time: each changes the
+	// organisation's teams, and meanwhile the forge forgets who may do what.
+	setting sync.Mutex
 
 	stage   func() (*stage.Stage, error) // up on first use
 	cluster func() (clients.Interface, error)

@@ -108,6 +108,8 @@ func newPlace(t *testing.T, name string, w wish) *place {
 	t.Cleanup(p.tidy)
 	ctx, cancel := context.WithTimeout(t.Context(), upLimit)
 	defer cancel()
+	shared.setting.Lock()
+	defer shared.setting.Unlock()
 	if p.project, err = s.NewProject(ctx, stage.Draft{Name: name, Hook: p.relay.server.URL + "/hooks/gitea", Edit: w.edited(t)}); err != nil {
 		t.Fatal(err)
 	}

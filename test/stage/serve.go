@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"slipway/internal/reconcile"
 	"slipway/internal/server"
 	"slipway/test/servers/process"
 )
@@ -84,9 +85,15 @@ func (s *Stage) Serve(ctx context.Context, v Serving) (*Slipway, error) {
 // Adopt consents to the take-over of a project's target, as it is found, and
 // waits for it.
 func (s *Slipway) Adopt(ctx context.Context, p *Project) error {
-	found, err := s.Client.Inspect(ctx, p.Target())
+	var found reconcile.Offered
+	var last error
+	err := await(ctx, "a look at "+p.Target().String(), func(ctx context.Context) (bool, error) {
+		// The forge may still be at what was set up a moment ago.
+		found, last = s.Client.Inspect(ctx, p.Target())
+		return last == nil, nil
+	})
 	if err != nil {
-		return fmt.Errorf("inspect %s: %w", p.Target(), err)
+		return fmt.Errorf("inspect %s: %w", p.Target(), errors.Join(err, last))
 	}
 	if err := s.Client.Order(ctx, p.Target(), "takeover", server.Order{Reason: "onboarding", Seen: &found}); err != nil {
 		return fmt.Errorf("take over %s: %w", p.Target(), err)
