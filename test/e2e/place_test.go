@@ -24,10 +24,11 @@ import (
 
 const (
 	// changeLimit is how long a change may take to its end: many times what it
-	// takes on a machine that does nothing else.
-	changeLimit = 90 * time.Second
-	// lookLimit is how long something may take to be noticed.
-	lookLimit = time.Minute
+	// takes on a machine that does nothing else, for one that does it all at
+	// once and for the first time.
+	changeLimit = 5 * time.Minute
+	// lookLimit is how long something may take to be noticed, its checks run.
+	lookLimit = 3 * time.Minute
 
 	callLimit = 30 * time.Second
 )
