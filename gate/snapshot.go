@@ -63,6 +63,8 @@ type Snapshot struct {
 	// when nothing is wrong. FrozenRead is Unknown when that was not read.
 	Frozen     string
 	FrozenRead ref.Fact
+	// Crew is what the dispatcher knows of those who take part.
+	Crew Crew
 }
 
 // File is one changed file. A rename has both paths.

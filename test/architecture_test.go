@@ -91,6 +91,7 @@ func slipway() house {
 			"internal/chat":         adapters,
 			"internal/store":        adapters,
 			"internal/server":       adapters,
+			"internal/worker":       adapters,
 
 			"cmd": wiring,
 		},

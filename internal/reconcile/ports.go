@@ -171,6 +171,12 @@ type MergeCall struct {
 	DeleteBranch bool
 }
 
+// Crews tells who of those that take part in a pull request are builders and
+// reviewers of the pools, and which attempts stand behind what they did there.
+type Crews interface {
+	Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gate.Crew, error)
+}
+
 // Git does real git operations on a mirror that it keeps.
 type Git interface {
 	// Fetch brings the mirror up to date with the forge.
