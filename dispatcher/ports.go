@@ -35,6 +35,22 @@ type Store interface {
 	// lists the last n, newest first.
 	Set(ctx context.Context) (s StoredSet, found bool, err error)
 	History(ctx context.Context, n int) ([]StoredSet, error)
+	// Credential is the one with a hash; found is false for none. Credentials
+	// lists them, without any secret, by address and age.
+	Credential(ctx context.Context, hash string) (c Credential, found bool, err error)
+	Credentials(ctx context.Context) ([]Credential, error)
+}
+
+// Credential lets a worker speak as one coordinate, and as no other. The secret
+// itself is kept nowhere.
+type Credential struct {
+	// Hash is the SHA-256 of the secret, in hexadecimal.
+	Hash    string        `json:"hash"`
+	Address pools.Address `json:"address"`
+	Created time.Time     `json:"created"`
+	// Expires ends it; zero: never. Revoked is when it was taken back.
+	Expires time.Time `json:"expires,omitzero"`
+	Revoked time.Time `json:"revoked,omitzero"`
 }
 
 // Scope names what a transaction reads and holds. Everything is optional.
@@ -121,8 +137,10 @@ type Write struct {
 	// Spends are added to what stands there.
 	Spends []Spend
 	// Set is put in force under the next number.
-	Set     *StoredSet
-	Journal []journal.Entry
+	Set *StoredSet
+	// Credentials are added, or replace the one with the same hash.
+	Credentials []Credential
+	Journal     []journal.Entry
 	// Look are pull requests to look at again.
 	Look []ref.PullID
 	// Numbered is told, after the commit, which numbers the new ones got; nil:
