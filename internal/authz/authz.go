@@ -4,6 +4,7 @@
 package authz
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,11 +15,16 @@ import (
 // nothing.
 type Role string
 
-// The roles. Reader and Operator are given by slipway.yaml or a token; the
-// others follow from the pull request.
+// The roles. Reader, Submitter and Operator are given by slipway.yaml or a
+// token, Builder by a coordinate's credential; the others follow from the pull
+// request.
 const (
+	// Builder is a coordinate at its own work.
+	Builder Role = "builder"
 	// Reader may look.
 	Reader Role = "reader"
+	// Submitter has work done, and may withdraw what it submitted itself.
+	Submitter Role = "submitter"
 	// Author opened the pull request.
 	Author Role = "author"
 	// Approver may approve the pull request in the forge's eyes now.
@@ -32,7 +38,9 @@ const (
 )
 
 // Roles lists them, from the least to the most.
-func Roles() []Role { return []Role{Reader, Author, Approver, Setter, Emergency, Operator} }
+func Roles() []Role {
+	return []Role{Builder, Reader, Submitter, Author, Approver, Setter, Emergency, Operator}
+}
 
 // Verb is one thing to do.
 type Verb string
@@ -54,6 +62,15 @@ const (
 	DeployResume   Verb = "deploy.resume"
 	DeployRollback Verb = "deploy.rollback"
 	DeployTakeOver Verb = "deploy.takeover"
+	WorkRead       Verb = "work.read"
+	WorkClaim      Verb = "work.claim"
+	WorkSubmit     Verb = "work.submit"
+	WorkCancel     Verb = "work.cancel"
+	WorkRetry      Verb = "work.retry"
+	PoolsSwap      Verb = "pools.swap"
+	PoolsRollback  Verb = "pools.rollback"
+	PoolsApply     Verb = "pools.apply"
+	PoolsCordon    Verb = "pools.cordon"
 )
 
 // Row is one verb with the roles that may do it.
@@ -82,6 +99,15 @@ func Table() []Row {
 		{DeployResume, []Role{Operator}, "let a target move again"},
 		{DeployRollback, []Role{Operator}, "take a target back to another version"},
 		{DeployTakeOver, []Role{Operator}, "make Slipway the owner of an image field"},
+		{WorkRead, []Role{Reader, Submitter, Operator}, "see items and what became of their attempts"},
+		{WorkClaim, []Role{Builder}, "claim work for a coordinate, and report on it"},
+		{WorkSubmit, []Role{Submitter, Operator}, "have an item of work done"},
+		{WorkCancel, []Role{Submitter, Operator}, "withdraw an item; a submitter only its own"},
+		{WorkRetry, []Role{Operator}, "offer an item again that was given up"},
+		{PoolsSwap, []Role{Operator}, "give a coordinate another assignment"},
+		{PoolsRollback, []Role{Operator}, "put an earlier pool config in force again"},
+		{PoolsApply, []Role{Operator}, "make the identities of the coordinates"},
+		{PoolsCordon, []Role{Operator}, "keep a coordinate from new work, and let it have work again"},
 	}
 }
 
@@ -135,6 +161,20 @@ func Check(a Actor, v Verb, now time.Time) error {
 		return &Refusal{v, fmt.Sprintf("%s has no role here; %s is for: %s", a.Name, v, join(row.Roles))}
 	}
 	return &Refusal{v, fmt.Sprintf("%s is %s; %s is for: %s", a.Name, join(a.Roles), v, join(row.Roles))}
+}
+
+// CheckOwn is Check for what somebody owns: a submitter, who is nothing more,
+// may only touch what is its own.
+func CheckOwn(a Actor, v Verb, owner string, now time.Time) error {
+	if err := Check(a, v, now); err != nil {
+		return err
+	}
+	stranger := a
+	stranger.Roles = slices.DeleteFunc(slices.Clone(a.Roles), func(r Role) bool { return r == Submitter })
+	if a.Name == owner || Check(stranger, v, now) == nil {
+		return nil
+	}
+	return &Refusal{v, fmt.Sprintf("%s is %s, and it is %s who submitted it; %s of it is for them and for: %s", a.Name, join(a.Roles), cmp.Or(owner, "nobody known"), v, Operator)}
 }
 
 func join[T ~string](list []T) string {

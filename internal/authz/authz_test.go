@@ -13,25 +13,34 @@ import (
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// matrix says in letters who may do what: reader, author, approver (p), setter,
-// emergency, operator. It is written out so that the table cannot change without
-// somebody saying so twice.
+// matrix says in letters who may do what: builder, reader, submitter (u),
+// author, approver (p), setter, emergency, operator. It is written out so that
+// the table cannot change without somebody saying so twice.
 var matrix = map[Verb]string{
-	Read:           "r    o",
-	Explain:        "rap eo",
-	Retry:          " ap  o",
-	Hold:           " ap  o",
-	Unhold:         "   s o",
-	Merge:          " ap  o",
-	Waive:          "    e ",
-	ReplayPolicy:   "r    o",
-	Onboard:        "     o",
-	Unfreeze:       "     o",
-	RunCanaries:    "     o",
-	DeployHold:     "     o",
-	DeployResume:   "     o",
-	DeployRollback: "     o",
-	DeployTakeOver: "     o",
+	Read:           " r     o",
+	Explain:        " r ap eo",
+	Retry:          "   ap  o",
+	Hold:           "   ap  o",
+	Unhold:         "     s o",
+	Merge:          "   ap  o",
+	Waive:          "      e ",
+	ReplayPolicy:   " r     o",
+	Onboard:        "       o",
+	Unfreeze:       "       o",
+	RunCanaries:    "       o",
+	DeployHold:     "       o",
+	DeployResume:   "       o",
+	DeployRollback: "       o",
+	DeployTakeOver: "       o",
+	WorkRead:       " ru    o",
+	WorkClaim:      "b       ",
+	WorkSubmit:     "  u    o",
+	WorkCancel:     "  u    o",
+	WorkRetry:      "       o",
+	PoolsSwap:      "       o",
+	PoolsRollback:  "       o",
+	PoolsApply:     "       o",
+	PoolsCordon:    "       o",
 }
 
 func TestA2EveryVerbForEveryRole(t *testing.T) {
@@ -108,6 +117,32 @@ func TestCheck(t *testing.T) {
 	} {
 		t.Run(test.rule, func(t *testing.T) {
 			err := Check(test.actor, test.verb, now)
+			if (err == nil) != (test.why == "") || err != nil && !strings.Contains(err.Error(), test.why) {
+				t.Errorf("got %v; want %q", err, test.why)
+			}
+		})
+	}
+}
+
+func TestWhatIsSomebodysOwn(t *testing.T) {
+	for _, test := range []struct {
+		rule  string
+		actor Actor
+		owner string
+		why   string // "" for allowed
+	}{
+		{"a submitter may withdraw its own", Actor{Name: "ci", Roles: []Role{Submitter}}, "ci", ""},
+		{"a submitter may not withdraw another's", Actor{Name: "ci", Roles: []Role{Submitter}}, "ann", "it is ann who submitted it"},
+		{"a submitter may not withdraw what nobody is known to own", Actor{Name: "ci", Roles: []Role{Submitter}}, "", "nobody known"},
+		{"an operator may withdraw anybody's", Actor{Name: "ops", Roles: []Role{Operator}}, "ann", ""},
+		{"an operator who submits as well may too", Actor{Name: "ops", Roles: []Role{Submitter, Operator}}, "ann", ""},
+		{"a reader may withdraw nothing, even its own", Actor{Name: "ann", Roles: []Role{Reader}}, "ann", "is for: submitter, operator"},
+		{"a builder may withdraw nothing, even its own", Actor{Name: "builder-lite-0", Roles: []Role{Builder}}, "builder-lite-0", "is for: submitter, operator"},
+		{"a scope narrows it", Actor{Name: "ci", Roles: []Role{Submitter}, Scopes: []Verb{WorkSubmit}}, "ci", "scopes are work.submit"},
+		{"whoever has no name owns nothing", Actor{Roles: []Role{Submitter}}, "", "not known who"},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			err := CheckOwn(test.actor, WorkCancel, test.owner, now)
 			if (err == nil) != (test.why == "") || err != nil && !strings.Contains(err.Error(), test.why) {
 				t.Errorf("got %v; want %q", err, test.why)
 			}
