@@ -137,6 +137,8 @@ type Item struct {
 	AcceptedBy *pools.Address `json:"accepted_by,omitempty"`
 	Accepted   AttemptID      `json:"accepted,omitempty"`
 	Ended      time.Time      `json:"ended,omitzero"`
+	// Told is when the issue that it came from was told that it is done.
+	Told time.Time `json:"told,omitzero"`
 }
 
 // Lane is the queue that an item waits in: those items that the same

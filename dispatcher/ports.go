@@ -60,8 +60,10 @@ type Scope struct {
 	Key   string
 	// Attempt brings its item, with all attempts.
 	Attempt AttemptID
-	// Request brings the attempt of a claim, with its item and all attempts.
-	Request string
+	// Request brings the attempt of a claim, with its item and all attempts;
+	// Requests those of several.
+	Request  string
+	Requests []string
 	// Ready asks for items to be offered: of these lanes those that may be
 	// offered now, by raised level and rank, up to PerLane of each; none that
 	// another transaction is deciding on.

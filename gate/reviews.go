@@ -127,6 +127,7 @@ func (e *evaluation) judgeCount(w *want, uncounted []string) {
 		slices.Sort(uncounted)
 		sentence += "; not counted: " + strings.Join(uncounted, ", ")
 	}
+	w.Lacks = need - have
 	w.reasons = append(w.reasons, Reason{Code: CodeApprovals, Outcome: Wait, Sentence: sentence, Who: e.whoCounts(parties, have)})
 }
 

@@ -94,6 +94,8 @@ type Requirement struct {
 	Says string `json:"says,omitempty"`
 	// Who can act on it: logins, or roles.
 	Who []string `json:"who,omitempty"`
+	// Lacks is how many more approvals it takes, where they could be counted.
+	Lacks int `json:"lacks,omitempty"`
 	// Since is when it began to wait; the shell fills it in from its record.
 	Since time.Time `json:"since,omitzero"`
 }
