@@ -51,6 +51,10 @@ type Grant struct {
 	Until    time.Time `json:"until"`
 	Beat     int       `json:"heartbeat"`
 	Deadline time.Time `json:"deadline"`
+	// Lease is how many seconds the lease lasts after each answer: a worker
+	// counts them by its own clock, which need not be the server's, from before
+	// it asked. 0: not said, and three times Beat is taken for it.
+	Lease int `json:"lease,omitempty"`
 }
 
 // Beat is a heartbeat. Tokens and Amount are totals since the attempt began;
