@@ -1,6 +1,7 @@
 package pools
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -15,6 +16,13 @@ const (
 	replicaShape = `0|[1-9][0-9]{0,3}`
 	// Free is how a selector writes what it leaves open.
 	Free = "*"
+	part = `(\*|` + wordShape + `)`
+)
+
+var (
+	addressPattern  = regexp.MustCompile(`^(` + wordShape + `)-(` + wordShape + `)-(` + replicaShape + `)$`)
+	poolPattern     = regexp.MustCompile(`^(` + wordShape + `)-(` + wordShape + `)$`)
+	selectorPattern = regexp.MustCompile(`^` + part + `(?:-` + part + `(?:-(\*|` + replicaShape + `))?)?$`)
 )
 
 // ParseAddress reads <role>-<tier>-<replica> of a vocabulary and refuses
@@ -33,7 +41,7 @@ func ParseAddress(s string, v Vocabulary) (Address, error) {
 // ReadAddress reads an address by its shape alone, as stores and tokens keep
 // it.
 func ReadAddress(s string) (Address, error) {
-	m := regexp.MustCompile(`^(` + wordShape + `)-(` + wordShape + `)-(` + replicaShape + `)$`).FindStringSubmatch(s)
+	m := addressPattern.FindStringSubmatch(s)
 	if m == nil {
 		return Address{}, fmt.Errorf("address %q is not <role>-<tier>-<replica>, such as builder-lite-0", s)
 	}
@@ -43,14 +51,14 @@ func ReadAddress(s string) (Address, error) {
 
 // ParsePoolName reads <role>-<tier> of a vocabulary.
 func ParsePoolName(s string, v Vocabulary) (PoolName, error) {
-	m := regexp.MustCompile(`^(` + wordShape + `)-(` + wordShape + `)$`).FindStringSubmatch(s)
-	if m == nil {
-		return PoolName{}, fmt.Errorf("pool %q is not <role>-<tier>, such as builder-lite", s)
+	var p PoolName
+	if err := p.read(s); err != nil {
+		return PoolName{}, err
 	}
-	if err := v.knows(m[1], m[2]); err != nil {
+	if err := v.knows(p.Role, p.Tier); err != nil {
 		return PoolName{}, fmt.Errorf("pool %q: %w", s, err)
 	}
-	return PoolName{Role: m[1], Tier: m[2]}, nil
+	return p, nil
 }
 
 // ParseSelector reads a selector of a vocabulary.
@@ -67,8 +75,7 @@ func ParseSelector(s string, v Vocabulary) (Selector, error) {
 
 // ReadSelector reads a selector by its shape alone.
 func ReadSelector(s string) (Selector, error) {
-	const word = `(\*|` + wordShape + `)`
-	m := regexp.MustCompile(`^` + word + `(?:-` + word + `(?:-(\*|` + replicaShape + `))?)?$`).FindStringSubmatch(s)
+	m := selectorPattern.FindStringSubmatch(s)
 	if m == nil {
 		return Selector{}, fmt.Errorf("selector %q is not <role>, <role>-<tier> or <role>-<tier>-<replica> with %s for what is free, such as builder-lite", s, Free)
 	}
@@ -95,10 +102,7 @@ func (a Address) Pool() PoolName { return PoolName{Role: a.Role, Tier: a.Tier} }
 
 // Compare orders by role, tier and replica.
 func (a Address) Compare(b Address) int {
-	if c := strings.Compare(a.Pool().String(), b.Pool().String()); c != 0 {
-		return c
-	}
-	return a.Replica - b.Replica
+	return cmp.Or(a.Pool().Compare(b.Pool()), cmp.Compare(a.Replica, b.Replica))
 }
 
 // MarshalText writes it as String does.
@@ -113,18 +117,38 @@ func (a *Address) UnmarshalText(b []byte) (err error) {
 	return err
 }
 
-func (p PoolName) String() string { return p.Role + "-" + p.Tier }
+func (p PoolName) String() string {
+	if p.IsZero() {
+		return ""
+	}
+	return p.Role + "-" + p.Tier
+}
+
+// IsZero says whether it names no pool.
+func (p PoolName) IsZero() bool { return p == PoolName{} }
+
+// Compare orders by role and tier.
+func (p PoolName) Compare(q PoolName) int {
+	return cmp.Or(cmp.Compare(p.Role, q.Role), cmp.Compare(p.Tier, q.Tier))
+}
 
 // MarshalText writes it as String does.
 func (p PoolName) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // UnmarshalText reads it by its shape.
 func (p *PoolName) UnmarshalText(b []byte) error {
-	a, err := ReadAddress(string(b) + "-0")
-	if err != nil {
-		return fmt.Errorf("pool %q is not <role>-<tier>, such as builder-lite", b)
+	if *p = (PoolName{}); len(b) == 0 {
+		return nil
 	}
-	*p = a.Pool()
+	return p.read(string(b))
+}
+
+func (p *PoolName) read(s string) error {
+	m := poolPattern.FindStringSubmatch(s)
+	if m == nil {
+		return fmt.Errorf("pool %q is not <role>-<tier>, such as builder-lite", s)
+	}
+	*p = PoolName{Role: m[1], Tier: m[2]}
 	return nil
 }
 
