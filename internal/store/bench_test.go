@@ -44,7 +44,7 @@ func BenchmarkAccept(b *testing.B) {
 		raw += took(func() { insertRaw(b, reference, written, turn) })
 		through += took(func() {
 			spread(b, written, turn, func(i int) error {
-				return group.do(b.Context(), func(ctx context.Context, s *session) (bool, error) { return false, insertRow(ctx, s, i) })
+				return group.do(b.Context(), func(ctx context.Context, s *session) (news, error) { return 0, insertRow(ctx, s, i) })
 			})
 		})
 		written += turn
@@ -100,7 +100,7 @@ func newRaw(b *testing.B, path string) *session {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s, err := newSession(b.Context(), db)
+	s, err := newSession(b.Context(), db, time.Now)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func (r *Reader) Cursor(ctx context.Context, b ref.BranchID) (ref.SHA, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var at string
-	err := r.db.QueryRowContext(ctx, "SELECT at FROM cursors WHERE repo = ? AND branch = ?", b.Repo.String(), b.Name).Scan(&at)
+	err := r.db.QueryRowContext(ctx, "SELECT at FROM cursors WHERE repo = $1 AND branch = $2", b.Repo.String(), b.Name).Scan(&at)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return "", fmt.Errorf("read the cursor of %s: %w", b, err)
 	}
@@ -48,9 +48,9 @@ func (p *prepared) writeCursor(ctx context.Context, tx *session) error {
 	var n int64
 	var err error
 	if c.From == "" {
-		n, err = tx.exec(ctx, "INSERT INTO cursors (repo, branch, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", repo, c.Branch.Name, string(c.To))
+		n, err = tx.exec(ctx, "INSERT INTO cursors (repo, branch, at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", repo, c.Branch.Name, string(c.To))
 	} else {
-		n, err = tx.exec(ctx, "UPDATE cursors SET at = ? WHERE repo = ? AND branch = ? AND at = ?", string(c.To), repo, c.Branch.Name, string(c.From))
+		n, err = tx.exec(ctx, "UPDATE cursors SET at = $1 WHERE repo = $2 AND branch = $3 AND at = $4", string(c.To), repo, c.Branch.Name, string(c.From))
 	}
 	if err != nil {
 		return fmt.Errorf("move the cursor of %s: %w", c.Branch, err)

@@ -96,7 +96,7 @@ func connect(path string, params url.Values) (*sql.DB, error) {
 // inspect says which schema version stands in the database, 0 for a new one,
 // and refuses what is not a whole Slipway database of a version known here.
 // It changes nothing. deep reads every page.
-func inspect(ctx context.Context, db *sql.DB, known int64, deep bool) (int64, error) {
+func inspect(ctx context.Context, db database, known int64, deep bool) (int64, error) {
 	var id, tables int64
 	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return 0, explain(err)

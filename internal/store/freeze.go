@@ -16,7 +16,7 @@ func (r *Reader) Freeze(ctx context.Context, b ref.BranchID) (*reconcile.BranchF
 	defer cancel()
 	f := reconcile.BranchFreeze{Branch: b}
 	var at int64
-	err := r.db.QueryRowContext(ctx, "SELECT reason, at FROM freezes WHERE repo = ? AND branch = ?", b.Repo.String(), b.Name).Scan(&f.Reason, &at)
+	err := r.db.QueryRowContext(ctx, "SELECT reason, at FROM freezes WHERE repo = $1 AND branch = $2", b.Repo.String(), b.Name).Scan(&f.Reason, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil //nolint:nilnil // the port says nil for a branch that is not frozen
 	}
@@ -50,12 +50,12 @@ func (p *prepared) writeFreeze(ctx context.Context, tx *session) error {
 	}
 	repo := f.Branch.Repo.String()
 	if f.Lifted {
-		if _, err := tx.exec(ctx, "DELETE FROM freezes WHERE repo = ? AND branch = ?", repo, f.Branch.Name); err != nil {
+		if _, err := tx.exec(ctx, "DELETE FROM freezes WHERE repo = $1 AND branch = $2", repo, f.Branch.Name); err != nil {
 			return fmt.Errorf("lift the freeze of %s: %w", f.Branch, err)
 		}
 		return nil
 	}
-	_, err := tx.exec(ctx, "INSERT INTO freezes (repo, branch, reason, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+	_, err := tx.exec(ctx, "INSERT INTO freezes (repo, branch, reason, at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 		repo, f.Branch.Name, f.Reason, micros(f.At))
 	if err != nil {
 		return fmt.Errorf("freeze %s: %w", f.Branch, err)

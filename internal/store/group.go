@@ -25,6 +25,7 @@ var errClosed = errors.New("the store is closed")
 // disk flush serves all and a refused write hurts no other.
 type group struct {
 	woken  chan struct{} // capacity 1
+	offers chan struct{} // capacity 1
 	nudge  chan struct{} // capacity 1: something waits, or closed was set
 	ended  chan struct{}
 	mu     sync.Mutex
@@ -34,9 +35,8 @@ type group struct {
 
 // job is one write on its way.
 type job struct {
-	// apply does the write. due says that it made a key due.
-	apply func(ctx context.Context, s *session) (due bool, err error)
-	due   bool
+	apply func(ctx context.Context, s *session) (news, error)
+	news  news
 	err   error
 	done  chan struct{}
 }
@@ -44,9 +44,10 @@ type job struct {
 // startGroup uses the session, and nobody else may, until stop.
 func startGroup(s *session) *group {
 	g := &group{
-		woken: make(chan struct{}, 1),
-		nudge: make(chan struct{}, 1),
-		ended: make(chan struct{}),
+		woken:  make(chan struct{}, 1),
+		offers: make(chan struct{}, 1),
+		nudge:  make(chan struct{}, 1),
+		ended:  make(chan struct{}),
 	}
 	go func() {
 		defer close(g.ended)
@@ -57,7 +58,7 @@ func startGroup(s *session) *group {
 
 // do returns once the write is durable, or with why nothing of it was done.
 // Only an error that says so leaves that open.
-func (g *group) do(ctx context.Context, apply func(context.Context, *session) (bool, error)) error {
+func (g *group) do(ctx context.Context, apply func(context.Context, *session) (news, error)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -149,7 +150,7 @@ func (g *group) run(s *session) {
 		began := time.Now()
 		if err := s.transact(ctx, jobs); err != nil {
 			for _, j := range jobs {
-				j.due, j.err = false, err
+				j.news, j.err = 0, err
 			}
 		}
 		g.answer(jobs)
@@ -157,12 +158,14 @@ func (g *group) run(s *session) {
 	}
 }
 
-// answer tells whoever waits for keys, and then the callers: one that was
-// answered can count on the signal.
+// answer tells whoever waits for keys or items, and then the callers: one that
+// was answered can count on the signal.
 func (g *group) answer(jobs []*job) {
-	if slices.ContainsFunc(jobs, func(j *job) bool { return j.due }) {
-		wake(g.woken)
+	var all news
+	for _, j := range jobs {
+		all |= j.news
 	}
+	all.tell(g.woken, g.offers)
 	for _, j := range jobs {
 		close(j.done)
 	}
@@ -188,12 +191,5 @@ func (g *group) gather(last int, limit time.Duration) {
 		case <-timer.C:
 			return
 		}
-	}
-}
-
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
 	}
 }

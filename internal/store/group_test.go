@@ -21,21 +21,21 @@ func TestWritesThatWaitShareATransaction(t *testing.T) {
 	var jobs []*job
 	for i := range writers {
 		j := &job{done: make(chan struct{})}
-		j.apply = func(ctx context.Context, tx *session) (bool, error) {
+		j.apply = func(ctx context.Context, tx *session) (news, error) {
 			for _, earlier := range jobs {
 				select {
 				case <-earlier.done:
-					return false, errors.New("an earlier write was answered before this one was begun")
+					return 0, errors.New("an earlier write was answered before this one was begun")
 				default:
 				}
 			}
 			_, err := tx.exec(ctx, "INSERT INTO reviews VALUES ('acme/app', 1, ?, 'head')", i)
-			return false, err
+			return 0, err
 		}
 		jobs = append(jobs, j)
 	}
 	for _, j := range jobs {
-		if err := s.group.enqueue(j); err != nil {
+		if err := liteOf(s).enqueue(j); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +57,7 @@ func TestAWriteWhoseCallerLeavesBeforeItBeginsIsNotDone(t *testing.T) {
 		c := change.Change{ID: pullID(1)}
 		left <- s.Commit(ctx, reconcile.Write{Change: &c})
 	}()
-	eventually(t, "the write waits", func() bool { n, _ := s.group.waiting(); return n == 1 })
+	eventually(t, "the write waits", func() bool { n, _ := liteOf(s).waiting(); return n == 1 })
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v", err)
@@ -78,14 +78,14 @@ func TestAWriteWhoseCallerLeavesAfterItBeganIsStillAnswered(t *testing.T) {
 	begun := make(chan struct{})
 	answer := make(chan error, 1)
 	go func() {
-		answer <- s.group.do(ctx, func(ctx context.Context, tx *session) (bool, error) {
+		answer <- s.do(ctx, func(ctx context.Context, tx *session) (news, error) {
 			close(begun)
 			leave()
 			for range 1000 { // time for the caller to see it
 				runtime.Gosched()
 			}
 			_, err := tx.exec(ctx, "INSERT INTO reviews VALUES ('acme/app', 1, 7, 'head')")
-			return false, err
+			return 0, err
 		})
 	}()
 	<-begun
@@ -105,20 +105,20 @@ func TestATransactionThatDiesIsNobodysSuccess(t *testing.T) {
 	var group sync.WaitGroup
 	for i := range writers {
 		group.Go(func() {
-			answers[i] = s.group.do(t.Context(), func(ctx context.Context, tx *session) (bool, error) {
+			answers[i] = s.do(t.Context(), func(ctx context.Context, tx *session) (news, error) {
 				if _, err := tx.exec(ctx, "INSERT INTO reviews VALUES ('acme/app', 1, ?, 'head')", i); err != nil {
-					return false, err
+					return 0, err
 				}
 				if i != 3 {
-					return true, nil
+					return keysDue, nil
 				}
 				// SQLite does this by itself on some errors of the disk.
 				_, err := tx.exec(ctx, "ROLLBACK")
-				return false, errors.Join(err, errors.New("the disk is gone"))
+				return 0, errors.Join(err, errors.New("the disk is gone"))
 			})
 		})
 	}
-	eventually(t, "all writes wait", func() bool { n, _ := s.group.waiting(); return n == writers })
+	eventually(t, "all writes wait", func() bool { n, _ := liteOf(s).waiting(); return n == writers })
 	release()
 	group.Wait()
 	for i, err := range answers {
@@ -157,7 +157,7 @@ func TestAFullDiskIsToldAndLeavesNothingHalfWritten(t *testing.T) {
 		Snapshot: snapshot(strings.Repeat("large ", 1<<18)),
 	}
 	group.Go(func() { answers[small] = s.Commit(t.Context(), big) })
-	eventually(t, "all writes wait", func() bool { n, _ := s.group.waiting(); return n == small+1 })
+	eventually(t, "all writes wait", func() bool { n, _ := liteOf(s).waiting(); return n == small+1 })
 	release()
 	group.Wait()
 
@@ -195,10 +195,10 @@ func TestCloseCommitsWhatWaits(t *testing.T) {
 	for i := range int64(writers) {
 		group.Go(func() { put(t, s, i+1) })
 	}
-	eventually(t, "all writes wait", func() bool { n, _ := s.group.waiting(); return n == writers })
+	eventually(t, "all writes wait", func() bool { n, _ := liteOf(s).waiting(); return n == writers })
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
-	eventually(t, "closing has begun", func() bool { _, closed := s.group.waiting(); return closed })
+	eventually(t, "closing has begun", func() bool { _, closed := liteOf(s).waiting(); return closed })
 	release()
 	group.Wait()
 	if err := <-closed; err != nil {
@@ -215,10 +215,10 @@ func block(t *testing.T, s *Store) (release func()) {
 	begun, end := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.group.do(t.Context(), func(context.Context, *session) (bool, error) {
+		ended <- s.do(t.Context(), func(context.Context, *session) (news, error) {
 			close(begun)
 			<-end
-			return false, nil
+			return 0, nil
 		})
 	}()
 	<-begun

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"net/url"
@@ -107,10 +106,10 @@ func tryScript(t *testing.T, path, query string) error {
 // present size if that is more: to SQLite that is a full disk.
 func limit(t *testing.T, s *Store, pages int) {
 	t.Helper()
-	err := s.group.do(t.Context(), func(ctx context.Context, tx *session) (bool, error) {
+	err := s.do(t.Context(), func(ctx context.Context, tx *session) (news, error) {
 		var now int
 		_, err := tx.row(ctx, fmt.Sprint("PRAGMA max_page_count = ", pages), nil, &now)
-		return false, err
+		return 0, err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +124,7 @@ func plan(t *testing.T, s *Store, query string, args []any) string {
 		t.Fatal(err)
 	}
 	var steps []string
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows scanner) error {
 		var id, parent, unused int
 		var step string
 		err := rows.Scan(&id, &parent, &unused, &step)
@@ -186,3 +185,6 @@ func write(t *testing.T, path string, b []byte) {
 		t.Fatal(err)
 	}
 }
+
+// liteOf is the engine of a store on SQLite.
+func liteOf(s *Store) *lite { return s.engine.(*lite) }

@@ -39,12 +39,12 @@ func (r *Reader) Entries(ctx context.Context, after int64, limit int) ([]journal
 	defer cancel()
 	rows, err := r.db.QueryContext(ctx,
 		`SELECT seq, at, actor, action, subject, identity, reason, data, prev, hash
-		 FROM journal WHERE seq > ? ORDER BY seq LIMIT ?`, after, max(0, min(limit, largestPage)))
+		 FROM journal WHERE seq > $1 ORDER BY seq LIMIT $2`, after, max(0, min(limit, largestPage)))
 	if err != nil {
 		return nil, fmt.Errorf("read the journal after entry %d: %w", after, err)
 	}
 	var entries []journal.Entry
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows scanner) error {
 		e, err := scanEntry(rows)
 		entries = append(entries, e)
 		return err
@@ -83,6 +83,9 @@ func (p *prepared) writeJournal(ctx context.Context, tx *session) error {
 	if len(p.journal) == 0 {
 		return nil
 	}
+	if err := tx.hold(ctx, journalHeld); err != nil {
+		return err
+	}
 	var seq int64
 	var prev string
 	if _, err := tx.row(ctx, lastEntry, nil, &seq, &prev); err != nil {
@@ -108,12 +111,12 @@ func insertEntry(ctx context.Context, tx *session, e journal.Entry) error {
 	}
 	_, err = tx.exec(ctx,
 		`INSERT INTO journal (seq, at, actor, action, subject, identity, reason, data, prev, hash)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 		e.Seq, micros(e.At), e.Actor, e.Action, e.Subject, e.Identity, e.Reason, string(data), e.Prev, e.Hash)
 	return err
 }
 
-func scanEntry(rows *sql.Rows) (journal.Entry, error) {
+func scanEntry(rows scanner) (journal.Entry, error) {
 	var (
 		e    journal.Entry
 		at   int64

@@ -184,9 +184,9 @@ func TestConnections(t *testing.T) {
 	t.Run("what is committed is on the disk", func(t *testing.T) {
 		for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1"} {
 			var got string
-			err := s.group.do(t.Context(), func(ctx context.Context, tx *session) (bool, error) {
+			err := s.do(t.Context(), func(ctx context.Context, tx *session) (news, error) {
 				_, err := tx.row(ctx, "PRAGMA "+pragma, nil, &got)
-				return false, err
+				return 0, err
 			})
 			if err != nil || got != want {
 				t.Errorf("%s is %q, want %q: %v", pragma, got, want, err)

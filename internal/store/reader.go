@@ -16,10 +16,7 @@ import (
 	"slipway/internal/ref"
 )
 
-const (
-	selectChanges = "SELECT repo, number, schema, document FROM changes"
-	newestFirst   = " ORDER BY number DESC, repo LIMIT ?"
-)
+const selectChanges = "SELECT repo, number, schema, document FROM changes"
 
 // readTimeout bounds one read, whatever its caller allows.
 const readTimeout = 30 * time.Second
@@ -27,7 +24,17 @@ const readTimeout = 30 * time.Second
 // Reader reads a store and cannot write it. Its methods are safe for
 // concurrent use, and see everything that was committed before the call.
 type Reader struct {
-	db *sql.DB
+	db database
+	dialect
+	now func() time.Time // what its callers go by
+}
+
+// database is where a Reader asks.
+type database interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	Close() error
 }
 
 // OpenReadOnly opens the store at path for commands that run beside it, with a
@@ -56,7 +63,7 @@ func (r *Reader) Change(ctx context.Context, id ref.PullID) (c change.Change, fo
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var d document
-	err = r.db.QueryRowContext(ctx, "SELECT schema, document FROM changes WHERE repo = ? AND number = ?",
+	err = r.db.QueryRowContext(ctx, "SELECT schema, document FROM changes WHERE repo = $1 AND number = $2",
 		id.Repo.String(), id.Number).Scan(&d.schema, &d.text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return change.Change{}, false, nil
@@ -74,17 +81,13 @@ func (r *Reader) Change(ctx context.Context, id ref.PullID) (c change.Change, fo
 func (r *Reader) Changes(ctx context.Context, f reconcile.Filter) ([]change.Change, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	where, args := conditions(f)
-	limit := -1
-	if f.Limit > 0 {
-		limit = f.Limit
-	}
-	rows, err := r.db.QueryContext(ctx, selectChanges+where+newestFirst, append(args, limit)...)
+	query, args := changesQuery(f)
+	rows, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list changes: %w", err)
 	}
 	var list []change.Change
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows scanner) error {
 		var repo string
 		var number int64
 		var d document
@@ -109,7 +112,7 @@ func (r *Reader) Target(ctx context.Context, id ref.TargetID) (deployer.Target, 
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var d document
-	err := r.db.QueryRowContext(ctx, "SELECT schema, document FROM targets WHERE repo = ? AND environment = ?",
+	err := r.db.QueryRowContext(ctx, "SELECT schema, document FROM targets WHERE repo = $1 AND environment = $2",
 		id.Repo.String(), id.Environment).Scan(&d.schema, &d.text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return deployer.Target{ID: id}, nil
@@ -133,7 +136,7 @@ func (r *Reader) Targets(ctx context.Context) ([]deployer.Target, error) {
 		return nil, fmt.Errorf("list targets: %w", err)
 	}
 	var list []deployer.Target
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows scanner) error {
 		var repo, environment string
 		var d document
 		if err := rows.Scan(&repo, &environment, &d.schema, &d.text); err != nil {
@@ -156,13 +159,13 @@ func (r *Reader) Targets(ctx context.Context) ([]deployer.Target, error) {
 func (r *Reader) Releases(ctx context.Context, b ref.BranchID) ([]reconcile.Release, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.db.QueryContext(ctx, "SELECT "+releaseColumns+" FROM releases WHERE repo = ? AND branch = ? ORDER BY position",
+	rows, err := r.db.QueryContext(ctx, "SELECT "+releaseColumns+" FROM releases WHERE repo = $1 AND branch = $2 ORDER BY position",
 		b.Repo.String(), b.Name)
 	if err != nil {
 		return nil, fmt.Errorf("list releases of %s: %w", b, err)
 	}
 	var list []reconcile.Release
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows scanner) error {
 		one, err := scanRelease(rows, b.Repo)
 		list = append(list, one)
 		return err
@@ -177,12 +180,12 @@ func (r *Reader) Releases(ctx context.Context, b ref.BranchID) ([]reconcile.Rele
 func (r *Reader) Reviews(ctx context.Context, id ref.PullID) (map[int64]ref.SHA, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := r.db.QueryContext(ctx, "SELECT id, head FROM reviews WHERE repo = ? AND number = ?", id.Repo.String(), id.Number)
+	rows, err := r.db.QueryContext(ctx, "SELECT id, head FROM reviews WHERE repo = $1 AND number = $2", id.Repo.String(), id.Number)
 	if err != nil {
 		return nil, fmt.Errorf("read reviews of %s: %w", id, err)
 	}
 	seen := map[int64]ref.SHA{}
-	err = each(rows, func(rows *sql.Rows) error {
+	err = each(rows, func(rows scanner) error {
 		var review int64
 		var head string
 		err := rows.Scan(&review, &head)
@@ -199,7 +202,7 @@ func (r *Reader) Reviews(ctx context.Context, id ref.PullID) (map[int64]ref.SHA,
 func (r *Reader) Snapshot(ctx context.Context, hash string) (body []byte, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	err = r.db.QueryRowContext(ctx, "SELECT body FROM snapshots WHERE hash = ?", hash).Scan(&body)
+	err = r.db.QueryRowContext(ctx, "SELECT body FROM snapshots WHERE hash = $1", hash).Scan(&body)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -245,37 +248,56 @@ func newReader(path string) (*Reader, error) {
 	pool := max(4, runtime.GOMAXPROCS(0))
 	db.SetMaxOpenConns(pool)
 	db.SetMaxIdleConns(pool)
-	return &Reader{db: db}, nil
+	return &Reader{db: db, dialect: liteDialect(), now: time.Now}, nil
 }
 
-// conditions is the filter as SQL on the columns beside the documents.
-func conditions(f reconcile.Filter) (where string, args []any) {
-	var parts []string
-	add := func(part string, values ...any) {
-		parts = append(parts, part)
-		args = append(args, values...)
-	}
+// changesQuery is the filter as SQL on the columns beside the documents.
+func changesQuery(f reconcile.Filter) (query string, args []any) {
+	var w where
 	switch {
 	case f.Repo.IsZero():
 	case f.SHA != "" || f.Unfinished:
-		// The plus keeps SQLite from reading all of the repository's changes
+		// What is added keeps SQLite from reading all of the repository's changes
 		// where an index on what is rarer leads straight to the few.
-		add("+repo = ?", f.Repo.String())
+		w.add("repo || '' = ?", f.Repo.String())
 	default:
-		add("repo = ?", f.Repo.String())
+		w.add("repo = ?", f.Repo.String())
 	}
 	if f.Base != "" {
-		add("base = ?", f.Base)
+		w.add("base = ?", f.Base)
 	}
 	if f.Unfinished {
-		add("outcome = ''")
+		w.add("outcome = ''")
 	}
 	if f.SHA != "" {
 		// The second part lets the partial index on merge commits be used.
-		add("(head = ? OR (merge_sha = ? AND merge_sha <> ''))", string(f.SHA), string(f.SHA))
+		w.add("(head = ? OR (merge_sha = ? AND merge_sha <> ''))", string(f.SHA), string(f.SHA))
 	}
-	if len(parts) == 0 {
-		return "", nil
+	query = selectChanges + w.String() + " ORDER BY number DESC, repo"
+	if f.Limit > 0 {
+		query += fmt.Sprint(" LIMIT ", f.Limit)
 	}
-	return " WHERE " + strings.Join(parts, " AND "), args
+	return query, w.args
+}
+
+// where gathers conditions and numbers their arguments.
+type where struct {
+	parts []string
+	args  []any
+}
+
+// add demands a condition, in which each ? is the next of the arguments.
+func (w *where) add(part string, args ...any) {
+	for _, a := range args {
+		w.args = append(w.args, a)
+		part = strings.Replace(part, "?", fmt.Sprint("$", len(w.args)), 1)
+	}
+	w.parts = append(w.parts, part)
+}
+
+func (w *where) String() string {
+	if len(w.parts) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(w.parts, " AND ")
 }

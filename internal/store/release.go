@@ -44,9 +44,9 @@ func (p *prepared) writeRelease(ctx context.Context, tx *session) error {
 	var found []reconcile.Release
 	err := tx.rows(ctx,
 		"SELECT "+releaseColumns+` FROM releases
-		 WHERE repo = ?1 AND (merge_sha = ?2 OR version = ?3 OR (branch = ?4 AND position = ?5))`,
+		 WHERE repo = $1 AND (merge_sha = $2 OR version = $3 OR (branch = $4 AND position = $5))`,
 		[]any{repo, string(r.Merge), r.Version, r.Branch.Name, r.Position},
-		func(rows *sql.Rows) error {
+		func(rows scanner) error {
 			other, err := scanRelease(rows, r.Branch.Repo)
 			found = append(found, other)
 			return err
@@ -65,13 +65,13 @@ func (p *prepared) writeRelease(ctx context.Context, tx *session) error {
 	}
 	_, err = tx.exec(ctx,
 		`INSERT INTO releases (repo, branch, position, number, merge_sha, version, tag, built, ready_schema, ready)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		 ON CONFLICT (repo, merge_sha) DO UPDATE SET
-		     number       = CASE WHEN excluded.number <> 0 THEN excluded.number ELSE number END,
-		     tag          = CASE WHEN excluded.tag <> '' THEN excluded.tag ELSE tag END,
-		     built        = CASE WHEN excluded.built <> '' THEN excluded.built ELSE built END,
-		     ready_schema = coalesce(excluded.ready_schema, ready_schema),
-		     ready        = coalesce(excluded.ready, ready)`,
+		     number       = CASE WHEN excluded.number <> 0 THEN excluded.number ELSE releases.number END,
+		     tag          = CASE WHEN excluded.tag <> '' THEN excluded.tag ELSE releases.tag END,
+		     built        = CASE WHEN excluded.built <> '' THEN excluded.built ELSE releases.built END,
+		     ready_schema = coalesce(excluded.ready_schema, releases.ready_schema),
+		     ready        = coalesce(excluded.ready, releases.ready)`,
 		repo, r.Branch.Name, r.Position, r.Number, string(r.Merge), r.Version, string(r.Tag), string(r.Built), schema, ready)
 	if err != nil {
 		return fmt.Errorf("write release %s of %s: %w", r.Version, r.Branch.Repo, err)
@@ -93,7 +93,7 @@ func describe(r reconcile.Release) string {
 		r.Version, r.Tag, r.Merge.Short(), r.Number, r.Position, r.Branch.Name)
 }
 
-func scanRelease(rows *sql.Rows, repo ref.RepoID) (reconcile.Release, error) {
+func scanRelease(rows scanner, repo ref.RepoID) (reconcile.Release, error) {
 	var (
 		branch, merge, version, tag, built string
 		position, number                   int64

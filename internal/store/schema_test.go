@@ -35,15 +35,14 @@ func TestReadsDoNotWalkThroughEverything(t *testing.T) {
 	s := mustOpen(t, place(t))
 	app := pullID(1).Repo
 	changes := func(f reconcile.Filter) (string, []any) {
-		where, args := conditions(f)
-		return selectChanges + where + newestFirst, append(args, -1)
+		return changesQuery(f)
 	}
 	for name, c := range map[string]struct {
 		query func() (string, []any)
 		plan  string
 	}{
-		"the next due key":               {func() (string, []any) { return nextReady, []any{""} }, "SEARCH queue USING COVERING INDEX queue_by_ready"},
-		"keys to claim":                  {func() (string, []any) { return readyKeys, []any{" change ", 1, 1} }, "SEARCH queue USING INDEX queue_by_ready"},
+		"the next due key":               {func() (string, []any) { return nextReady(liteDialect(), nil) }, "SEARCH queue USING COVERING INDEX queue_by_ready"},
+		"keys to claim":                  {func() (string, []any) { return readyKeys(liteDialect(), []reconcile.Kind{reconcile.KindChange}, 1, 1) }, "SEARCH queue USING INDEX queue_by_ready"},
 		"changes of a commit":            {func() (string, []any) { return changes(reconcile.Filter{SHA: "s"}) }, "SEARCH changes USING INDEX changes_by_merge"},
 		"changes of a repository's head": {func() (string, []any) { return changes(reconcile.Filter{Repo: app, SHA: "s"}) }, "SEARCH changes USING INDEX changes_by_head"},
 		"old snapshots":                  {func() (string, []any) { return oldSnapshots, []any{1, 1} }, "SEARCH s USING INDEX snapshots_by_age (at<?); CORRELATED SCALAR SUBQUERY 1; SEARCH changes USING COVERING INDEX changes_by_judged (judged=?); CORRELATED SCALAR SUBQUERY 2; SEARCH changes USING COVERING INDEX changes_by_intended"},

@@ -5,24 +5,123 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
-// session is the one connection that writes, with its prepared statements.
-// Only the group's goroutine uses it.
+// session is one connection that writes, one transaction after the other. What
+// is written for it runs on either database.
 type session struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-	// pruned is when old snapshots were last found to be few.
-	pruned time.Time
+	statements
+	dialect
+	// clock is the time that leases are held against, the same for all that
+	// share the store.
+	clock func(context.Context) (time.Time, error)
+	// local is the time by this process, which callers go by.
+	local func() time.Time
+	// lone keeps all others that take the same lock waiting until this
+	// transaction has ended; nil where there is one writer.
+	lone func(ctx context.Context, name string) error
+	// pruned is when old snapshots were last found to be few, in microseconds.
+	pruned *atomic.Int64
 }
 
-func newSession(ctx context.Context, db *sql.DB) (*session, error) {
+// statements carries out single statements.
+type statements interface {
+	run(ctx context.Context, query string, args []any) (sql.Result, error)
+	ask(ctx context.Context, query string, args []any) (*sql.Rows, error)
+	close() error
+}
+
+// journalHeld is the name under which entries are sealed. Whoever holds it waits
+// for nothing else any more, so it is taken last.
+const journalHeld = "journal"
+
+// exec runs a statement and says how many rows it wrote.
+func (s *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := s.run(ctx, query, args)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// execAll runs a statement once with each list of arguments, in order.
+func (s *session) execAll(ctx context.Context, query string, lists [][]any) error {
+	for _, args := range lists {
+		if _, err := s.run(ctx, query, args); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row reads one row into dest; found is false when there is none.
+func (s *session) row(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
+	rows, err := s.ask(ctx, query, args)
+	if err != nil {
+		return false, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return false, rows.Err()
+	}
+	if err := rows.Scan(dest...); err != nil {
+		return false, err
+	}
+	return true, rows.Close()
+}
+
+// rows reads all rows, each with one call of scan.
+func (s *session) rows(ctx context.Context, query string, args []any, scan func(scanner) error) error {
+	rows, err := s.ask(ctx, query, args)
+	if err != nil {
+		return err
+	}
+	return each(rows, scan)
+}
+
+// now is the time that leases are held against.
+func (s *session) now(ctx context.Context) (time.Time, error) {
+	now, err := s.clock(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read the store's clock: %w", err)
+	}
+	return now, nil
+}
+
+// ahead is how far the clock of the store is ahead of this process's: what a
+// caller calls a time is later by that in the store.
+func (s *session) ahead(ctx context.Context) (time.Duration, error) {
+	now, err := s.now(ctx)
+	return now.Sub(s.local()), err
+}
+
+// hold goes on once no other transaction holds the name, and holds it to the
+// end of this one.
+func (s *session) hold(ctx context.Context, name string) error {
+	if s.lone == nil {
+		return nil
+	}
+	if err := s.lone(ctx, name); err != nil {
+		return fmt.Errorf("hold the %s: %w", name, err)
+	}
+	return nil
+}
+
+// newSession is the session of the one writer of a SQLite database.
+func newSession(ctx context.Context, db *sql.DB, now func() time.Time) (*session, error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, stmts: map[string]*sql.Stmt{}}, nil
+	return &session{
+		dialect:    liteDialect(),
+		statements: &compiled{conn: conn, stmts: map[string]*sql.Stmt{}},
+		clock:      func(context.Context) (time.Time, error) { return now(), nil },
+		local:      now,
+		pruned:     new(atomic.Int64),
+	}, nil
 }
 
 // transact carries out the jobs in one transaction. Each job keeps its own
@@ -52,9 +151,9 @@ func (s *session) attempt(ctx context.Context, j *job) error {
 	if _, err := s.exec(ctx, "SAVEPOINT job"); err != nil {
 		return fmt.Errorf("begin a transaction of the store: %w", err)
 	}
-	j.due, j.err = j.apply(ctx, s)
+	j.news, j.err = j.apply(ctx, s)
 	if j.err != nil {
-		j.due = false
+		j.news = 0
 		if _, err := s.exec(ctx, "ROLLBACK TO job"); err != nil {
 			return fmt.Errorf("the store's whole transaction failed: %w", j.err)
 		}
@@ -70,67 +169,51 @@ func (s *session) abandon(ctx context.Context) {
 	_, _ = s.exec(ctx, "ROLLBACK")
 }
 
-// exec runs a statement and says how many rows it wrote.
-func (s *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
-	stmt, err := s.prepare(ctx, query)
-	if err != nil {
-		return 0, err
-	}
-	res, err := stmt.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return res.RowsAffected()
+// compiled are the statements of one connection, each compiled once. Only the
+// group's goroutine uses them.
+type compiled struct {
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
 }
 
-// row reads one row into dest; found is false when there is none.
-func (s *session) row(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	stmt, err := s.prepare(ctx, query)
-	if err != nil {
-		return false, err
-	}
-	err = stmt.QueryRowContext(ctx, args...).Scan(dest...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
-	}
-	return err == nil, err
-}
-
-// rows reads all rows, each with one call of scan.
-func (s *session) rows(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	stmt, err := s.prepare(ctx, query)
-	if err != nil {
-		return err
-	}
-	rows, err := stmt.QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	return each(rows, scan)
-}
-
-func (s *session) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
-	if stmt, ok := s.stmts[query]; ok {
-		return stmt, nil
-	}
-	stmt, err := s.conn.PrepareContext(ctx, query)
+func (c *compiled) run(ctx context.Context, query string, args []any) (sql.Result, error) {
+	stmt, err := c.prepare(ctx, query)
 	if err != nil {
 		return nil, err
 	}
-	s.stmts[query] = stmt
+	return stmt.ExecContext(ctx, args...)
+}
+
+func (c *compiled) ask(ctx context.Context, query string, args []any) (*sql.Rows, error) {
+	stmt, err := c.prepare(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return stmt.QueryContext(ctx, args...)
+}
+
+func (c *compiled) prepare(ctx context.Context, query string) (*sql.Stmt, error) {
+	if stmt, ok := c.stmts[query]; ok {
+		return stmt, nil
+	}
+	stmt, err := c.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	c.stmts[query] = stmt
 	return stmt, nil
 }
 
-func (s *session) close() error {
+func (c *compiled) close() error {
 	var faults []error
-	for _, stmt := range s.stmts {
+	for _, stmt := range c.stmts {
 		faults = append(faults, stmt.Close())
 	}
-	return errors.Join(append(faults, s.conn.Close())...)
+	return errors.Join(append(faults, c.conn.Close())...)
 }
 
 // each calls scan for every row and closes the rows.
-func each(rows *sql.Rows, scan func(*sql.Rows) error) error {
+func each(rows *sql.Rows, scan func(scanner) error) error {
 	defer rows.Close()
 	for rows.Next() {
 		if err := scan(rows); err != nil {

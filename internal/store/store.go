@@ -29,15 +29,13 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Store is the store of the one server that writes it. Its methods are safe
-// for concurrent use.
+// Store is the store of a server that writes it. Its methods are safe for
+// concurrent use.
 type Store struct {
 	*Reader
-	group   *group
-	session *session // the group's
-	db      *sql.DB  // the session's
-	held    *os.File // the lock
+	engine
 	now     func() time.Time
+	shared  bool // other servers may have it open as well
 	closing sync.Once
 	closed  error // by closing
 }
@@ -57,9 +55,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // file. Closing again does nothing.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
-		s.group.stop()
-		// The writer closes last, so that it empties the log into the database.
-		s.closed = errors.Join(s.Reader.Close(), s.session.close(), s.db.Close(), s.held.Close())
+		s.closed = s.engine.close(s.Reader)
 	})
 	return s.closed
 }
@@ -69,7 +65,7 @@ func (s *Store) Ping(ctx context.Context) error {
 	if err := s.Reader.Ping(ctx); err != nil {
 		return err
 	}
-	err := s.group.do(ctx, func(context.Context, *session) (bool, error) { return false, nil })
+	err := s.do(ctx, func(context.Context, *session) (news, error) { return 0, nil })
 	if err != nil {
 		return fmt.Errorf("ping the store's writer: %w", err)
 	}
@@ -88,8 +84,8 @@ func (s *Store) Commit(ctx context.Context, w reconcile.Write) error {
 	if err != nil {
 		return fault.AsPermanent(err)
 	}
-	return s.group.do(ctx, func(ctx context.Context, tx *session) (bool, error) {
-		return len(p.due) > 0, p.apply(ctx, tx, s.now())
+	return s.do(ctx, func(ctx context.Context, tx *session) (news, error) {
+		return p.news(), p.apply(ctx, tx)
 	})
 }
 
@@ -102,13 +98,14 @@ func open(ctx context.Context, o Options, steps fs.FS) (_ *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{held: held, now: o.Now}
+	e := &lite{held: held}
+	s := &Store{engine: e, now: o.Now}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("open store %s: %w", path, err), s.discard())
+			err = errors.Join(fmt.Errorf("open store %s: %w", path, err), e.discard(s.Reader))
 		}
 	}()
 	known, err := newest(steps)
@@ -121,32 +118,48 @@ func open(ctx context.Context, o Options, steps fs.FS) (_ *Store, err error) {
 	if err := look(ctx, path, known); err != nil {
 		return nil, err
 	}
-	if s.db, err = writable(path); err != nil {
+	if e.db, err = writable(path); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, s.db, steps, logger(o.Log)); err != nil {
+	if err := migrate(ctx, e.db, steps, logger(o.Log)); err != nil {
 		return nil, explain(err)
 	}
 	if s.Reader, err = newReader(path); err != nil {
 		return nil, err
 	}
-	if s.session, err = newSession(ctx, s.db); err != nil {
+	if e.session, err = newSession(ctx, e.db, s.now); err != nil {
 		return nil, err
 	}
-	s.group = startGroup(s.session)
+	e.group = startGroup(e.session)
 	return s, nil
 }
 
+// lite is the engine of a database file that one server writes.
+type lite struct {
+	*group
+	session *session // the group's
+	db      *sql.DB  // the session's
+	held    *os.File // the lock
+}
+
+func (e *lite) signals() (woken, offers <-chan struct{}) { return e.woken, e.offers }
+
+func (e *lite) close(r *Reader) error {
+	e.stop()
+	// The writer closes last, so that it empties the log into the database.
+	return errors.Join(r.Close(), e.session.close(), e.db.Close(), e.held.Close())
+}
+
 // discard closes what was opened before opening failed.
-func (s *Store) discard() error {
+func (e *lite) discard(r *Reader) error {
 	var faults []error
-	if s.Reader != nil {
-		faults = append(faults, s.Reader.Close())
+	if r != nil {
+		faults = append(faults, r.Close())
 	}
-	if s.db != nil {
-		faults = append(faults, s.db.Close())
+	if e.db != nil {
+		faults = append(faults, e.db.Close())
 	}
-	return errors.Join(append(faults, s.held.Close())...)
+	return errors.Join(append(faults, e.held.Close())...)
 }
 
 // look refuses a file that must not be written, through a connection that

@@ -39,7 +39,7 @@ type prepared struct {
 func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
 	p := prepared{fence: copied(w.Fence), reviews: copied(w.Reviews), snapshot: copied(w.Snapshot), cursor: copied(w.Cursor), freeze: copied(w.Freeze), journal: plain(w.Journal), due: timed(w.Due, now)}
 	if p.reviews != nil {
-		p.reviews.IDs = slices.Clone(p.reviews.IDs)
+		p.reviews.IDs = slices.Sorted(slices.Values(p.reviews.IDs))
 	}
 	if p.snapshot != nil {
 		p.snapshot.Body = bytes.Clone(p.snapshot.Body)
@@ -52,13 +52,20 @@ func prepare(w reconcile.Write, now time.Time) (*prepared, error) {
 	return &p, nil
 }
 
-// apply writes all of it within the transaction of tx.
-func (p *prepared) apply(ctx context.Context, tx *session, now time.Time) error {
+// news is what there is to tell once it is written.
+func (p *prepared) news() news {
+	if len(p.due) == 0 {
+		return 0
+	}
+	return keysDue
+}
+
+// apply writes all of it within the transaction of tx. The order keeps two
+// servers from waiting for each other: keys first, the journal last.
+func (p *prepared) apply(ctx context.Context, tx *session) error {
 	for _, step := range []func(context.Context, *session) error{
-		func(ctx context.Context, tx *session) error { return p.checkFence(ctx, tx, now) },
-		p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews,
-		func(ctx context.Context, tx *session) error { return p.writeSnapshot(ctx, tx, now) },
-		p.writeCursor, p.writeFreeze, p.writeJournal, p.writeDue,
+		p.holdKeys, p.checkFence, p.writeChange, p.writeTarget, p.writeRelease, p.writeReviews,
+		p.writeSnapshot, p.writeCursor, p.writeFreeze, p.writeDue, p.writeJournal,
 	} {
 		if err := step(ctx, tx); err != nil {
 			return err
@@ -103,13 +110,17 @@ func (p *prepared) setTarget(t *deployer.Target) error {
 
 // checkFence holds the write back unless the claim is the key's last one and
 // still runs.
-func (p *prepared) checkFence(ctx context.Context, tx *session, now time.Time) error {
+func (p *prepared) checkFence(ctx context.Context, tx *session) error {
 	f := p.fence
 	if f == nil {
 		return nil
 	}
+	now, err := tx.now(ctx)
+	if err != nil {
+		return err
+	}
 	var token, until int64
-	found, err := tx.row(ctx, "SELECT token, coalesce(held_until, 0) FROM queue WHERE key = ?", []any{string(f.Key)}, &token, &until)
+	found, err := tx.row(ctx, "SELECT token, coalesce(held_until, 0) FROM queue WHERE key = $1", []any{string(f.Key)}, &token, &until)
 	if err != nil {
 		return fmt.Errorf("check the claim on %s: %w", f.Key, err)
 	}
@@ -131,9 +142,9 @@ func (p *prepared) writeChange(ctx context.Context, tx *session) error {
 	repo := c.ID.Repo.String()
 	kept, err := revise(ctx, tx, c.Rev-1,
 		`INSERT INTO changes (rev, base, head, merge_sha, outcome, judged, intended, schema, document, repo, number)
-		 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		`UPDATE changes SET rev = ?, base = ?, head = ?, merge_sha = ?, outcome = ?, judged = ?, intended = ?, schema = ?, document = ?
-		 WHERE repo = ? AND number = ? AND rev = ?`,
+		 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING`,
+		`UPDATE changes SET rev = $1, base = $2, head = $3, merge_sha = $4, outcome = $5, judged = $6, intended = $7, schema = $8, document = $9
+		 WHERE repo = $10 AND number = $11 AND rev = $12`,
 		c.Rev, c.Base, string(c.Head), string(c.MergeSHA), string(c.Outcome), c.Snapshot, intended, d.schema, d.text, repo, c.ID.Number)
 	if err != nil {
 		return fmt.Errorf("write change %s: %w", c.ID, err)
@@ -150,8 +161,8 @@ func (p *prepared) writeTarget(ctx context.Context, tx *session) error {
 	}
 	t, d := p.target, p.targetDoc
 	kept, err := revise(ctx, tx, t.Rev-1,
-		`INSERT INTO targets (rev, schema, document, repo, environment) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		`UPDATE targets SET rev = ?, schema = ?, document = ? WHERE repo = ? AND environment = ? AND rev = ?`,
+		`INSERT INTO targets (rev, schema, document, repo, environment) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING`,
+		`UPDATE targets SET rev = $1, schema = $2, document = $3 WHERE repo = $4 AND environment = $5 AND rev = $6`,
 		t.Rev, d.schema, d.text, t.ID.Repo.String(), t.ID.Environment)
 	if err != nil {
 		return fmt.Errorf("write target %s: %w", t.ID, err)
@@ -180,7 +191,7 @@ func (p *prepared) writeReviews(ctx context.Context, tx *session) error {
 	}
 	r := p.reviews
 	for _, id := range r.IDs {
-		_, err := tx.exec(ctx, "INSERT INTO reviews (repo, number, id, head) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+		_, err := tx.exec(ctx, "INSERT INTO reviews (repo, number, id, head) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
 			r.Pull.Repo.String(), r.Pull.Number, id, string(r.Head))
 		if err != nil {
 			return fmt.Errorf("keep review %d of %s: %w", id, r.Pull, err)

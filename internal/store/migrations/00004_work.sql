@@ -74,7 +74,7 @@ CREATE TABLE spends (
     day      TEXT    NOT NULL,
     spent    INTEGER NOT NULL,
     reserved INTEGER NOT NULL,
-    PRIMARY KEY (pool, day)
+    PRIMARY KEY (day, pool)
 ) STRICT, WITHOUT ROWID;
 
 -- Pool configs as they came into force; the last is in force. hash is of the
