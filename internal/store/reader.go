@@ -26,7 +26,8 @@ const readTimeout = 30 * time.Second
 type Reader struct {
 	db database
 	dialect
-	now func() time.Time // what its callers go by
+	now    func() time.Time // what its callers go by
+	memory memory
 }
 
 // database is where a Reader asks.
