@@ -142,13 +142,18 @@ type Write struct {
 	Set *StoredSet
 	// Credentials are added, or replace the one with the same hash.
 	Credentials []Credential
-	Journal     []journal.Entry
+	// Journal is what is kept of it. The Subject NewItem is the first new item,
+	// and becomes its number.
+	Journal []journal.Entry
 	// Look are pull requests to look at again.
 	Look []ref.PullID
 	// Numbered is told, after the commit, which numbers the new ones got; nil:
 	// nobody wants to know.
 	Numbered func(items []ItemID, attempts []AttemptID)
 }
+
+// NewItem is the Subject of an entry about an item that has no number yet.
+const NewItem = "item 0"
 
 // Filter chooses items or attempts; zero values do not restrict.
 type Filter struct {

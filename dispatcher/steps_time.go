@@ -55,7 +55,12 @@ func (s *turn) lost(a *Attempt) {
 // and is left to arrive.
 func (s *turn) giveUp() {
 	i := s.work.Item
-	if i.over() || i.Accepted != 0 || !overdueBy(i, s.now) {
+	if i.over() || !overdueBy(i, s.now) {
+		return
+	}
+	if i.Accepted != 0 {
+		s.note(self, "work.late", nil, "its deadline is over, and it has merged: it is left to arrive", "deadline", i.Deadline.UTC().Format(time.RFC3339))
+		s.work.Item.Deadline = time.Time{} // said once
 		return
 	}
 	reason := "its deadline of " + i.Deadline.UTC().Format(time.RFC3339) + " is over"
