@@ -102,7 +102,7 @@ func codesKnown() []string {
 	var all []string
 	for _, c := range []gate.Code{
 		gate.CodeClosed, gate.CodePolicy, gate.CodeFrozen, gate.CodeDraft, gate.CodeHold, gate.CodeConflict, gate.CodeVeto,
-		gate.CodeUnmappedIdentity, gate.CodeCheckFailed, gate.CodeNotLinear, gate.CodeOutdated, gate.CodeCondition,
+		gate.CodeUnmappedIdentity, gate.CodeUnregistered, gate.CodeCheckFailed, gate.CodeNotLinear, gate.CodeOutdated, gate.CodeCondition,
 		gate.CodeApprovals, gate.CodePerson, gate.CodeDemand, gate.CodeOwners, gate.CodeCheckMissing, gate.CodeCheckForeign,
 		gate.CodeCheckPending, gate.CodeFreeze, gate.CodeNotAsked, gate.CodeUnknown,
 	} {

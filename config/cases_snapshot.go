@@ -29,6 +29,8 @@ type facts struct {
 	unapproved                    bool
 	vetoes, owners, holds, unread []string
 	checks                        []caseCheck
+	members                       []caseMember
+	registered                    bool
 	emergency, frozen             string
 }
 
@@ -59,6 +61,7 @@ func (c Cases) snapshot(f facts, p *gate.Policy) (gate.Snapshot, time.Time) {
 	b.content()
 	b.commitsOf()
 	b.people()
+	b.crew()
 	b.reports()
 	b.forget()
 	return b.s, b.at
@@ -365,6 +368,8 @@ func (b *scene) forget() {
 			b.s.Teams = nil
 		case "owners":
 			b.s.Owned, b.s.OwnedRead = nil, ref.Unknown
+		case "crew":
+			b.s.Crew = gate.Crew{}
 		case "pusher":
 			b.s.Pusher, b.s.PusherRead = "", ref.Unknown
 		case "mergeable":

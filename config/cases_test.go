@@ -181,6 +181,7 @@ func TestCaseFaults(t *testing.T) {
 		{"an outcome that there is not", "version: 1\ncases: [{name: a, want: pass}]\n", []string{`.slipway.test.yaml:2: cases[0].want: "pass" is none of wait, block, merge`}},
 		{"a reason that there is not", "version: 1\ncases: [{name: a, want: wait, reasons: [holds]}]\n", []string{`.slipway.test.yaml:2: cases[0].reasons[0]: "holds" is none of `}},
 		{"a key that there is not", "version: 1\ncases: [{name: a, want: wait, drafts: true}]\n", []string{`.slipway.test.yaml:2: cases[0].drafts: unknown key; did you mean "draft"?`}},
+		{"a member that is no coordinate", "version: 1\ncases: [{name: a, want: wait, members: [builder-lite]}]\n", []string{`.slipway.test.yaml:2: cases[0].members[0]: address "builder-lite" is not <role>-<tier>-<replica>`}},
 		{"one name twice", "version: 1\ncases:\n  - {name: a, want: wait}\n  - {name: A, want: wait}\n", []string{`.slipway.test.yaml:4: cases[1].name: "A" stands on line 3 already`}},
 		{"a time without a zone", "version: 1\ncases: [{name: a, want: wait, at: 2026-01-01T00:00:00}]\n", []string{`.slipway.test.yaml:2: cases[0].at: "2026-01-01T00:00:00" is not a moment such as 2027-01-01T00:00:00Z`}},
 		{"approvals and none", "version: 1\ncases: [{name: a, want: wait, approvals: [x], unapproved: true}]\n", []string{".slipway.test.yaml:2: cases[0]: names approvals, and says that nobody approved"}},

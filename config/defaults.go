@@ -18,6 +18,7 @@ func serverDefaults() Server {
 		Listen:   "127.0.0.1:8480",
 		Comments: Comments{Sticky: true, Budget: 60},
 		Resync:   Resync{Active: 30 * time.Second, Idle: 5 * time.Minute, Rate: 5},
+		Work:     Work{Lease: time.Minute, Heartbeat: 20 * time.Second, Deadline: time.Hour, Attempts: 3},
 	}
 }
 
@@ -44,6 +45,9 @@ func policyDefaults() change.Plan {
 }
 
 const (
+	defaultBuilder   = "builder"
+	defaultReviewer  = "reviewer"
+	defaultPriority  = "normal"
 	defaultBranch    = "main"
 	defaultProbePath = "/" // where a port is probed
 	gateEvent        = "pull_request"
@@ -65,5 +69,5 @@ func casesDefaults() Cases {
 }
 
 func caseDefaults() Case {
-	return Case{facts: facts{title: "A change", author: "author", base: defaultBranch, headBranch: "change", upToDate: true, asked: true, commits: 1}}
+	return Case{facts: facts{title: "A change", author: "author", base: defaultBranch, headBranch: "change", upToDate: true, asked: true, registered: true, commits: 1}}
 }

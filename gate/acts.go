@@ -32,7 +32,7 @@ func (e *evaluation) acts() []Act {
 	if e.Pull.Merged == ref.Yes {
 		return nil
 	}
-	var push, first, asks, waits plan
+	var push, first, registers, asks, waits plan
 	var pushed, keys []string
 	for i := range e.wants {
 		w := &e.wants[i]
@@ -48,6 +48,8 @@ func (e *evaluation) acts() []Act {
 				keys = append(keys, w.Key)
 			case s.kind == stepWait:
 				waits.add(s.do, s.who, 1, w.Key)
+			case w.Key == keyRegistered:
+				registers.add(s.do, s.who, 1, w.Key)
 			case s.do == doRequest:
 				asks.add(s.do, s.who, 1, w.Key)
 			default:
@@ -61,7 +63,7 @@ func (e *evaluation) acts() []Act {
 		e.people.pusher, e.people.pushed = "", nil // it will be the author
 		e.renew(&first, &asks)
 	}
-	return slices.Concat(push, first, e.approvals(fresh), asks, waits)
+	return slices.Concat(push, e.registers(registers, fresh), first, e.approvals(fresh), asks, waits)
 }
 
 // renew asks anew for what holds on the present head alone.
@@ -92,7 +94,7 @@ func (e *evaluation) approvals(fresh bool) []Act {
 	var out plan
 	gap := c.want - strength(c.given, c.once)
 	for _, p := range e.vetoes {
-		if !e.able(&p) {
+		if p = e.prospect(p.name, fresh); !e.able(&p) {
 			out.add("withdraw the change request", []string{orElse(p.name, whoReviewers)}, 1, "veto")
 			continue
 		}
@@ -178,7 +180,7 @@ func (e *evaluation) candidates(fresh bool) []party {
 	}
 	var out []party
 	for _, name := range e.Approvers {
-		p := e.people.party(name)
+		p := e.prospect(name, fresh)
 		if done[p.login] {
 			continue
 		}

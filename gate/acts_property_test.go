@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -56,6 +57,9 @@ func crowded(t *rapid.T) (gate.Snapshot, gate.Policy) {
 		}
 		s.Reviews = append(s.Reviews, r)
 	}
+	if rapid.Bool().Draw(t, "pools") {
+		manned(t, &s)
+	}
 	switch pick(t, "chooser", []string{"", "", "excluded", "approvers", "pusher"}) {
 	case "excluded":
 		p.Excluded = gate.Who{People: []string{pick(t, "excluded", crowd)}}
@@ -65,6 +69,14 @@ func crowded(t *rapid.T) (gate.Snapshot, gate.Policy) {
 		s.Pusher, s.PusherRead = pick(t, "pusher", crowd), ref.Yes
 	}
 	return s, p
+}
+
+// manned has some of the crowd, or the author, be coordinates of pools.
+func manned(t *rapid.T, s *gate.Snapshot) {
+	s.Crew = gate.Crew{Read: ref.Yes, Registered: pick(t, "registered", []ref.Fact{ref.Yes, ref.No}), Members: map[string]gate.Principal{}}
+	for _, who := range some(t, "members", []string{"abe", "ada", "axl", "carol"}) {
+		s.Crew.Members[who] = agent(pick(t, "attempted", []string{"m1", "m2", ""}), pick(t, "operator", []string{"o1", "o2"}), pick(t, "pool", []string{"red", "blue"}))
+	}
 }
 
 // some are a part of a list, in its order.
@@ -247,7 +259,18 @@ func (w *doing) first() gate.Snapshot {
 	return s
 }
 
+// approve is an approval on the head; a coordinate's that has said nothing there
+// yet comes of an attempt, which is given a model that nobody else runs.
 func (w *doing) approve(who string) {
+	is, member := w.s.Crew.Members[who]
+	spoke := slices.ContainsFunc(w.s.Reviews, func(r gate.Review) bool {
+		return r.Reviewer == who && r.Commit == w.s.Pull.Head && r.State != gate.ReviewCommented && r.State != gate.ReviewNone
+	})
+	if member && is.Model == "" && !spoke && who != w.s.Pull.Author && who != w.s.Pusher {
+		is.Model = "other than " + who + " ran"
+		w.s.Crew.Members = maps.Clone(w.s.Crew.Members)
+		w.s.Crew.Members[who] = is
+	}
 	r := approval(nextID(&w.s), who)
 	r.Commit, r.ObservedHead, r.At = w.s.Pull.Head, w.s.Pull.Head, now.Add(time.Hour)
 	w.s.Reviews = append(slices.Clone(w.s.Reviews), r)
@@ -269,6 +292,8 @@ func (w *doing) do(a gate.Act) int {
 		return a.Count
 	case starts("rebase onto"), starts("push a fix"), starts("mend the policy file"):
 		w.push()
+	case starts("register"):
+		w.s.Crew.Registered = ref.Yes
 	case starts("mark it ready"):
 		w.s.Pull.Draft = ref.No
 	case starts("reopen"):
@@ -321,5 +346,6 @@ func (w *doing) push() {
 	w.s.Commits = slices.Clone(w.s.Commits)
 	w.s.Commits[0].Parents, w.s.Commits[1].SHA = 1, newer
 	w.s.Pusher, w.s.PusherRead = w.s.Pull.Author, ref.Yes
+	w.s.Crew.Registered = ref.No
 	w.report()
 }

@@ -148,7 +148,7 @@ func (e *evaluation) supply(n *need) (could []string, enough bool) {
 		return nil, true
 	}
 	could = slices.DeleteFunc(could, func(who string) bool {
-		p := e.people.party(who)
+		p := e.prospect(who, true)
 		why, team := e.discount(&p, e.promise(&p))
 		if team != "" && unread == "" {
 			unread = team

@@ -15,7 +15,7 @@ func burning(changes ...change) change {
 			By: gate.Who{People: []string{"Erin"}, Teams: []string{"acme/duty"}},
 			Waives: []string{
 				"freeze", "condition", "demand", "owners", "base", "hold", // these may be
-				"approvals", "check", "veto", "draft", "conflict", "policy", "identities", "frozen", "person", "open", "linear", "request", "emergency",
+				"approvals", "check", "veto", "draft", "conflict", "policy", "identities", "registered", "frozen", "person", "open", "linear", "request", "emergency",
 			},
 		}
 		s.Emergency = &gate.Emergency{By: "erin", Reason: "it burns", Head: head, At: now}

@@ -63,6 +63,7 @@ func Evaluate(s Snapshot, p Policy, now time.Time) Verdict {
 	e.judgePull()
 	e.judgePolicy()
 	e.judgeIdentities()
+	e.judgeCrew()
 	e.judgeChecks()
 	e.judgeReviews()
 	e.judgeDemands()

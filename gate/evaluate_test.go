@@ -21,7 +21,7 @@ func TestEvaluatePull(t *testing.T) {
 			want:   gate.Wait,
 			codes: []gate.Code{
 				gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown,
-				gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown,
+				gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown, gate.CodeUnknown,
 			},
 		},
 		{

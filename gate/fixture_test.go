@@ -82,6 +82,7 @@ func ready() gate.Snapshot {
 		Files:            []gate.File{{Path: "app/main.go", Added: 10, Deleted: 2}},
 		FilesRead:        ref.Yes,
 		FrozenRead:       ref.Yes,
+		Crew:             gate.Crew{Read: ref.No},
 	}
 }
 

@@ -62,7 +62,7 @@ func (e *evaluation) ownerless(o *Ownership) string {
 			why = append(why, owner+" (nobody of it could)")
 			continue
 		}
-		p := e.people.party(owner)
+		p := e.prospect(owner, true)
 		if said, _ := e.discount(&p, e.promise(&p)); said != "" {
 			why = append(why, said)
 		}

@@ -33,6 +33,8 @@ type party struct {
 	login string // in the form in which logins are compared
 	name  string // as it was written
 	Principal
+	// member says that it is a coordinate of the pools.
+	member bool
 	// unread is a team that was not read and may say that it is a person.
 	unread string
 }
@@ -96,6 +98,9 @@ func (d *people) writers() {
 // party says who is behind a login.
 func (d *people) party(name string) party {
 	p := party{login: login(name), name: name}
+	if p.Principal, p.member = d.snapshot.Crew.Member(p.login); p.member {
+		return p
+	}
 	p.Principal = d.policy.Principals[p.login]
 	if p.Kind != KindUnknown {
 		return p
@@ -216,6 +221,11 @@ func (d *people) chosen(w *Who) (logins []string, unread string) {
 			logins = append(logins, who)
 		}
 	}
+	for who := range d.snapshot.Crew.Members {
+		if p, ok := d.snapshot.Crew.Member(who); ok && slices.Contains(w.Pools, p.Pool) {
+			logins = append(logins, who)
+		}
+	}
 	for _, team := range w.Teams {
 		members, read := d.team(team)
 		if !read && (unread == "" || team < unread) {
@@ -238,6 +248,14 @@ func (w *Who) roles() []string {
 		roles = append(roles, "pool "+pool)
 	}
 	return roles
+}
+
+// told is how it would be known what the agent behind a login runs.
+func (d *people) told(who string) string {
+	if _, member := d.snapshot.Crew.Member(who); member {
+		return "known"
+	}
+	return "declared"
 }
 
 func membersOf(team string) string { return "the members of team " + team }

@@ -111,6 +111,18 @@ var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 		s.Files = pick(t, "files", [][]gate.File{nil, {{Path: "docs/x.md", Added: 400}}, {{Path: "x", Previous: "app/x"}}})
 	},
 	func(t *rapid.T, s *gate.Snapshot, p *gate.Policy) { pick(t, "objection", objections)(t, s, p) },
+	crew, crew,
+}
+
+// crew draws who of those there are is of a pool.
+func crew(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
+	s.Crew = gate.Crew{Read: pick(t, "crew read", facts), Registered: pick(t, "registered", facts), Members: map[string]gate.Principal{}}
+	for _, who := range []string{"alice", "bob", "carol", "dave"} {
+		if rapid.Bool().Draw(t, who+" is a member") {
+			s.Crew.Members[who] = gate.Principal{Kind: pick(t, "kind", []gate.Kind{gate.KindAgent, gate.KindPerson, gate.KindUnknown}),
+				Model: pick(t, "model", []string{"m1", "M1", "m2", ""}), Operator: pick(t, "operator", []string{"o1", "o2", ""}), Pool: "red"}
+		}
+	}
 }
 
 // objections are what can only be against a merge.
@@ -140,6 +152,8 @@ var objections = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	},
 	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Frozen = "its tree was another" },
 	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Pull.Draft = ref.Yes },
+	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Crew.Registered = ref.No },
+	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Crew = gate.Crew{} },
 	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.Pull.Mergeable = ref.No },
 	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.UpToDate = ref.No },
 	func(_ *rapid.T, s *gate.Snapshot, _ *gate.Policy) { s.OwnersFaults = []string{"CODEOWNERS:1: no"} },
@@ -195,6 +209,9 @@ func factsOf(s *gate.Snapshot, p gate.Policy) []*ref.Fact {
 	if limited {
 		facts = append(facts, &s.FilesRead)
 	}
+	if facts = append(facts, &s.Crew.Read); member(s, s.Pull.Author) {
+		facts = append(facts, &s.Crew.Registered)
+	}
 	return facts
 }
 
@@ -223,6 +240,9 @@ func TestMergeMeansEveryRuleHolds(t *testing.T) {
 		}
 		if n := approvers(s, p); n < max(2, p.Approvals) {
 			t.Fatalf("merges with %d approvers: %+v", n, s.Reviews)
+		}
+		if member(&s, s.Pull.Author) && s.Crew.Registered != ref.Yes {
+			t.Fatalf("merges a head that no attempt registered")
 		}
 		if s.Checks.SHA != s.Pull.Head || !allCame(s, p) {
 			t.Fatalf("merges without required checks of its head")
@@ -310,7 +330,17 @@ func approvers(s gate.Snapshot, p gate.Policy) int {
 	return most
 }
 
+func member(s *gate.Snapshot, who string) bool {
+	_, is := s.Crew.Members[strings.ToLower(who)]
+	return is && s.Crew.Read == ref.Yes
+}
+
 func principal(s gate.Snapshot, p gate.Policy, who string) gate.Principal {
+	if member(&s, who) {
+		is := s.Crew.Members[strings.ToLower(who)]
+		is.Kind = gate.KindAgent
+		return is
+	}
 	is := p.Principals[strings.ToLower(who)]
 	for _, team := range p.PeopleTeams {
 		if is.Kind == gate.KindUnknown && slices.Contains(s.Teams[team], strings.ToLower(who)) {

@@ -114,8 +114,8 @@ func (e *evaluation) judgeCount(w *want, uncounted []string) {
 			uncounted = append(uncounted, a.Reviewer+" "+parties[i].overlap(parties[rival]))
 			continue
 		}
-		e.verdict.Approvals = append(e.verdict.Approvals, Approval{Login: a.Reviewer, ReviewID: a.ID, Commit: a.Commit})
-		names = append(names, a.Reviewer)
+		e.verdict.Approvals = append(e.verdict.Approvals, Approval{Login: a.Reviewer, ReviewID: a.ID, Commit: a.Commit, Kind: a.Kind, Model: a.Model})
+		names = append(names, a.signed())
 	}
 	have := len(e.verdict.Approvals)
 	if have >= need {
@@ -155,6 +155,14 @@ func (e *evaluation) suspect(p party, r Review) {
 	if why, _ := e.discount(&p, r); why == "" {
 		e.undeclared = append(e.undeclared, p.name)
 	}
+}
+
+// signed is an approver as an explanation names it: an agent with its model.
+func (a *approval) signed() string {
+	if a.Kind == KindAgent {
+		return a.Reviewer + " (" + a.Model + ")"
+	}
+	return a.Reviewer
 }
 
 // overlap says why p does not count beside rival.
@@ -263,6 +271,8 @@ func (e *evaluation) stranger(p *party) (why, unread string) {
 		return p.name + " (unknown whether a person)", membersOf(p.unread)
 	case p.Kind != KindAgent:
 		return p.name + " is declared neither a person nor an agent (identities in slipway.yaml)", ""
+	case p.Model == "" && p.member:
+		return p.name + " (is of a pool, and no attempt of its own tells its model)", ""
 	case p.Model == "":
 		return p.name + " (is an agent whose model is not declared)", ""
 	case e.policy.OperatorOnce && p.Operator == "":
@@ -270,7 +280,7 @@ func (e *evaluation) stranger(p *party) (why, unread string) {
 	case same:
 		return p.name + " (runs the model of " + writer + ", who wrote part of it)", ""
 	case undeclared:
-		return p.name + " (is an agent, and the model of " + blank + ", who wrote part of it, is not declared)", ""
+		return p.name + " (is an agent, and the model of " + blank + ", who wrote part of it, is not " + e.people.told(blank) + ")", ""
 	}
 	if u := e.people.unsure; u != nil {
 		return p.beside(u, e.people.author.login, "who wrote part of it")
@@ -281,7 +291,7 @@ func (e *evaluation) stranger(p *party) (why, unread string) {
 	case by.Kind != KindAgent:
 		return p.beside(by, "", "who pushed its head")
 	case by.Model == "":
-		return p.name + " (is an agent, and the model of " + by.name + ", who pushed its head, is not declared)", ""
+		return p.name + " (is an agent, and the model of " + by.name + ", who pushed its head, is not " + e.people.told(by.login) + ")", ""
 	case login(by.Model) == login(p.Model):
 		return p.name + " (runs the model of " + by.name + ", who pushed its head)", ""
 	}

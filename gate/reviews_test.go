@@ -280,7 +280,7 @@ func TestIdentities(t *testing.T) {
 func TestApprovalsAreListedOnlyWhenAllIsRead(t *testing.T) {
 	s := ready()
 	got := gate.Evaluate(s, policy(), now).Approvals
-	want := []gate.Approval{{Login: "alice", ReviewID: 1, Commit: head}, {Login: "bob", ReviewID: 2, Commit: head}}
+	want := []gate.Approval{{Login: "alice", ReviewID: 1, Commit: head, Kind: gate.KindPerson}, {Login: "bob", ReviewID: 2, Commit: head, Kind: gate.KindPerson}}
 	if !slices.Equal(got, want) {
 		t.Errorf("approvals %v, want %v", got, want)
 	}

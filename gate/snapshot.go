@@ -5,6 +5,7 @@
 package gate
 
 import (
+	"encoding/json"
 	"time"
 
 	"slipway/internal/ref"
@@ -65,6 +66,18 @@ type Snapshot struct {
 	FrozenRead ref.Fact
 	// Crew is what the dispatcher knows of those who take part.
 	Crew Crew
+}
+
+// UnmarshalJSON reads a snapshot that was kept. One from before there were pools
+// says nothing of a crew, and had none: it is judged as it was then.
+func (s *Snapshot) UnmarshalJSON(data []byte) error {
+	type kept Snapshot
+	read := kept{Crew: Crew{Read: ref.No}}
+	if err := json.Unmarshal(data, &read); err != nil {
+		return err
+	}
+	*s = Snapshot(read)
+	return nil
 }
 
 // File is one changed file. A rename has both paths.

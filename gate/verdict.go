@@ -83,7 +83,7 @@ type Requirement struct {
 	// Key is stable while the policy is: "check:ci / test (pull_request)",
 	// "approvals", "demand:security", "owners:/docs/ @acme/writers",
 	// "freeze:weekend", "condition:small", "open", "draft", "conflict", "base",
-	// "linear", "hold", "policy", "identities", "veto", "person", "frozen",
+	// "linear", "hold", "policy", "identities", "registered", "veto", "person", "frozen",
 	// "request", "emergency".
 	Key string `json:"key"`
 	// Title is what is asked for, in a few words.
@@ -124,6 +124,7 @@ const (
 	CodeConflict         Code = "conflict"           // does not merge cleanly
 	CodeVeto             Code = "veto"               // a live change request
 	CodeUnmappedIdentity Code = "unmapped_identity"  // a commit's e-mail belongs to nobody
+	CodeUnregistered     Code = "unregistered"       // a coordinate's head that no attempt of its own registered
 	CodeCheckFailed      Code = "check_failed"       // a required check is not green
 	CodeNotLinear        Code = "not_linear"         // it holds a merge commit
 	CodeOutdated         Code = "outdated"           // its base has moved on
@@ -156,6 +157,10 @@ type Approval struct {
 	Login    string  `json:"login"`
 	ReviewID int64   `json:"review_id"`
 	Commit   ref.SHA `json:"commit"`
+	// Kind says whether a person gave it, and Model what an agent ran; an older
+	// record has neither.
+	Kind  Kind   `json:"kind,omitempty"`
+	Model string `json:"model,omitempty"`
 }
 
 // CheckResult is the finding about one required check.
@@ -185,7 +190,7 @@ func (o Outcome) String() string {
 func (c Code) rank() int {
 	order := [...]Code{
 		CodeClosed, CodePolicy, CodeFrozen, CodeDraft, CodeHold, CodeConflict,
-		CodeVeto, CodeUnmappedIdentity, CodeCheckFailed, CodeNotLinear, CodeOutdated, CodeCondition,
+		CodeVeto, CodeUnmappedIdentity, CodeUnregistered, CodeCheckFailed, CodeNotLinear, CodeOutdated, CodeCondition,
 		CodeApprovals, CodePerson, CodeDemand, CodeOwners, CodeCheckMissing, CodeCheckForeign,
 		CodeCheckPending, CodeFreeze, CodeNotAsked, CodeCanary, CodeUnknown,
 	}

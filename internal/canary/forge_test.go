@@ -239,6 +239,7 @@ func (f *forge) judged(ctx context.Context, id ref.PullID) (canary.Judged, error
 	}
 	s := gate.Snapshot{
 		Pull: p.PullRequest, CommitsRead: ref.Yes, ReviewsRead: ref.Yes, FilesRead: ref.Yes, FrozenRead: ref.Yes, WorkflowsChanged: ref.No,
+		Crew:    gate.Crew{Read: ref.No},
 		Commits: []gate.Commit{{SHA: p.Head, Author: who, AuthorEmail: mail, Committer: who, CommitterEmail: mail, Parents: 1}},
 		Reviews: slices.Clone(p.reviews), Files: []gate.File{{Path: "canary/x.txt", Added: 1}},
 		Checks: gate.Checks{

@@ -49,6 +49,10 @@ type ReceiptReview struct {
 	ID       int64   `json:"id"`
 	Commit   ref.SHA `json:"commit"`
 	Observed ref.SHA `json:"observed"`
+	// Kind says whether a person gave it, and Model what an agent ran; an older
+	// receipt has neither.
+	Kind  gate.Kind `json:"kind,omitempty"`
+	Model string    `json:"model,omitempty"`
 }
 
 // ReceiptStatus is one required check, with who reported it.

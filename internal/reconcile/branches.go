@@ -221,6 +221,7 @@ func (e *Engine) leftover(ctx context.Context, repo Repository, b ref.BranchID, 
 		if err := e.Store.Commit(ctx, w); err != nil {
 			return time.Time{}, err
 		}
+		e.moved(c.ID)
 		e.Log.Error("no version", "change", c.ID, "commit", c.MergeSHA, "reason", why)
 	}
 	return e.Now().Add(e.Idle), nil

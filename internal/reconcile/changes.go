@@ -159,7 +159,17 @@ func (e *Engine) recordChange(ctx context.Context, claim Claim, old, next change
 	}
 	e.tellOrders(s.heard.entries)
 	e.tellChange(old, next)
+	if changed {
+		e.moved(next.ID)
+	}
 	return changed, nil
+}
+
+// moved tells whoever wants to know that there is another record of a change.
+func (e *Engine) moved(id ref.PullID) {
+	if e.Changed != nil {
+		e.Changed(id)
+	}
 }
 
 // differ compares two records as they are stored.
@@ -224,6 +234,7 @@ func (e *Engine) refused(ctx context.Context, claim Claim, id ref.PullID, action
 		e.Log.Warn("keep a refusal", "change", id, "error", writeErr)
 		return err
 	}
+	e.moved(id)
 	e.Log.Error("refused", "change", id, "action", change.Verb(action), "times", next.Refusal.Times, "until", next.Refusal.Until, "error", err)
 	return fault.AsChanged(err) // looked at again at once: what was refused may have to be told
 }

@@ -19,7 +19,8 @@ import (
 	"slipway/internal/ref"
 )
 
-// Config is what an Engine works with. Everything but Meter is required.
+// Config is what an Engine works with. Everything is required but what says
+// that it may be left out, and Meter.
 type Config struct {
 	Store    Store
 	Queue    Queue
@@ -55,6 +56,14 @@ type Config struct {
 	CommentBudget int
 	// Sign seals a merge receipt; nil leaves receipts unsigned.
 	Sign func(change.Receipt) (change.Receipt, error)
+	// Crews tells who of a pull request is of the pools; nil: there are no pools.
+	Crews Crews
+	// Changed is told of a change after another record of it was committed, and
+	// IssuesChanged of a repository whose issues a webhook speaks of. They say
+	// where to look, and no more: whoever is told must not block, nor believe it to
+	// hear of everything. nil tells nobody.
+	Changed       func(ref.PullID)
+	IssuesChanged func(ref.RepoID)
 }
 
 // Repository is one repository that Slipway serves.

@@ -10,11 +10,16 @@ import (
 )
 
 // Accept makes what a hint speaks of due, and returns once that is committed.
+// Of issues it keeps nothing: it passes the hint on, and who looks after them
+// looks again by themselves.
 // served is false, and nothing is written, for a repository that is not ours.
 func (e *Engine) Accept(ctx context.Context, h Hint) (served bool, err error) {
 	repo, ok := e.repos[h.Repo]
 	if !ok {
 		return false, nil
+	}
+	if h.Issues && e.IssuesChanged != nil {
+		e.IssuesChanged(h.Repo)
 	}
 	now := e.Now()
 	at := e.afterMerge(ref.BranchID{Repo: h.Repo, Name: repo.Branch}, now)

@@ -43,6 +43,8 @@ type Hint struct {
 	// People says that who may do what may have changed: a team, a collaborator,
 	// the protection of a branch.
 	People bool
+	// Issues says that an issue of the repository changed.
+	Issues bool
 }
 
 // split is the kind and the name of a key.

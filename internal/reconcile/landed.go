@@ -319,5 +319,10 @@ func (e *Engine) cannotRevert(ctx context.Context, id ref.PullID, cause error) e
 		return errors.Join(cause, err)
 	}
 	c.Revert = &change.Revert{Branch: c.Revert.Branch, State: change.RevertImpossible, Reason: cause.Error()}
-	return e.Store.Commit(ctx, Write{Change: &c, Journal: entries(e.Now(), "revert.impossible", id.String(), string(c.MergeSHA), cause.Error())})
+	w := Write{Change: &c, Journal: entries(e.Now(), "revert.impossible", id.String(), string(c.MergeSHA), cause.Error())}
+	if err := e.Store.Commit(ctx, w); err != nil {
+		return err
+	}
+	e.moved(id)
+	return nil
 }

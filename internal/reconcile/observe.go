@@ -111,6 +111,7 @@ func (e *Engine) complete(ctx context.Context, repo Repository, s *seen, snapsho
 	if c.Emergency != nil && c.Base == p.Base {
 		snapshot.Emergency = c.Emergency
 	}
+	snapshot.Crew = e.crew(ctx, snapshot, s.plan.Gate)
 	frozen, err := e.Store.Freeze(ctx, ref.BranchID{Repo: repo.ID, Name: p.Base})
 	if err != nil {
 		return err

@@ -65,6 +65,9 @@ func (e *Engine) Order(ctx context.Context, id ref.PullID, actor authz.Actor, ve
 		if fault.KindOf(err) == fault.Changed && try < 10 {
 			continue
 		}
+		if err == nil {
+			e.moved(id)
+		}
 		return err
 	}
 }

@@ -60,6 +60,7 @@ func (e *Engine) freeze(ctx context.Context, claim Claim, id ref.PullID, found c
 	if err := e.Store.Commit(ctx, w); err != nil {
 		return err
 	}
+	e.moved(id)
 	e.alarm("branch.frozen")
 	e.Log.Error("branch frozen", "branch", b, "change", id, "commit", c.MergeSHA, "reason", reason)
 	return nil
@@ -94,6 +95,7 @@ func (e *Engine) receive(ctx context.Context, claim Claim, repo Repository, id r
 	if err := e.Store.Commit(ctx, Write{Fence: &claim, Change: &c, Journal: entries}); err != nil {
 		return err
 	}
+	e.moved(id)
 	if m := r.Emergency; m != nil {
 		e.alarm("merge.emergency")
 		e.Log.Error("merged in an emergency", "change", id, "commit", r.Merge, "by", m.By, "reason", m.Reason)
@@ -131,7 +133,7 @@ func (e *Engine) receipt(ctx context.Context, repo Repository, c change.Change, 
 			return change.Receipt{}, fault.AsPermanent(fmt.Errorf("review %d is not in the snapshot on which %s was judged", a.ReviewID, c.ID))
 		}
 		v := s.Reviews[at]
-		r.Reviews = append(r.Reviews, change.ReceiptReview{Login: v.Reviewer, ID: v.ID, Commit: v.Commit, Observed: v.ObservedHead})
+		r.Reviews = append(r.Reviews, change.ReceiptReview{Login: v.Reviewer, ID: v.ID, Commit: v.Commit, Observed: v.ObservedHead, Kind: a.Kind, Model: a.Model})
 	}
 	for _, check := range c.Gate(change.Reviewed).Evidence.Checks {
 		r.Statuses = append(r.Statuses, change.ReceiptStatus{Context: check.Context, State: check.State, URL: check.URL, Reporter: reporter(check.Context, plan.Gate, s.Checks)})
@@ -203,7 +205,9 @@ func (e *Engine) amend(ctx context.Context, claim Claim, id ref.PullID, told []j
 			return err
 		}
 		next := f(c)
-		err = e.Store.Commit(ctx, Write{Fence: &claim, Change: &next, Journal: told})
+		if err = e.Store.Commit(ctx, Write{Fence: &claim, Change: &next, Journal: told}); err == nil {
+			e.moved(id)
+		}
 		if fault.KindOf(err) != fault.Changed || try == 3 {
 			return err
 		}
