@@ -95,8 +95,8 @@ func moment() check {
 
 func event() check { return matches(eventPattern, "a workflow event such as pull_request") }
 
-// context accepts what can be compared exactly.
-func context(s string) string {
+// exactContext accepts what can be compared exactly.
+func exactContext(s string) string {
 	switch {
 	case s == gate.StatusContext:
 		return fmt.Sprintf("%q is Slipway's own status and cannot be required", s)

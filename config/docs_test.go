@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the tables and schemas that the d
 func TestTheDocumentsHoldTheTables(t *testing.T) {
 	region := regexp.MustCompile(`(?s)(<!-- keys (\S+) ([^>]*?)-->\n)(.*?)(<!-- end of keys -->)`)
 	shown := map[string]bool{}
-	for _, document := range []string{"policy.md", "configuration.md"} {
+	for _, document := range []string{"policy.md", "configuration.md", "pools.md"} {
 		file := filepath.Join("..", "docs", document)
 		data, err := os.ReadFile(file)
 		if err != nil {
@@ -39,7 +39,7 @@ func TestTheDocumentsHoldTheTables(t *testing.T) {
 		})
 		holds(t, file, string(data), want)
 	}
-	for _, file := range []string{config.PolicyFile, config.ServerFile, config.CasesFile} {
+	for _, file := range []string{config.PolicyFile, config.ServerFile, config.CasesFile, config.PoolsFile} {
 		names, err := config.Mappings(file)
 		if err != nil {
 			t.Fatal(err)
@@ -84,6 +84,7 @@ func schemas() map[string][]byte {
 		"slipway-policy.schema.json": config.PolicySchema(),
 		"slipway-test.schema.json":   config.CasesSchema(),
 		"slipway.schema.json":        config.ServerSchema(),
+		"slipway-pools.schema.json":  config.PoolsSchema(),
 	}
 }
 
@@ -104,8 +105,8 @@ func TestTheDocumentedPolicyIsTheDefault(t *testing.T) {
 // whole file.
 func TestEveryExampleIsFaultless(t *testing.T) {
 	files := t.TempDir()
-	for _, name := range []string{"board-token", "gitea-token", "registry-password", "kubeconfig", "app.pem", "canary-author", "canary-1", "canary-2"} {
-		write(t, filepath.Join(files, name), "the "+name)
+	for _, name := range []string{"board-token", "gitea-token", "registry-password", "kubeconfig", "app.pem", "canary-author", "canary-1", "canary-2", "postgres"} {
+		write(t, filepath.Join(files, name), "the="+name)
 	}
 	t.Setenv("SLIPWAY_TOKEN", "operator's")
 	t.Setenv("SLIPWAY_WEBHOOK_SECRET", "hook's")
@@ -120,6 +121,9 @@ func TestEveryExampleIsFaultless(t *testing.T) {
 		case strings.Contains(e.text, "\ncases:"):
 			read["cases"]++
 			_, faults = config.ParseCases(config.CasesFile, []byte(e.text))
+		case strings.Contains(e.text, "\nreplicas:"):
+			read["pools"]++
+			_, faults = config.ParsePools(config.PoolsFile, []byte(e.text), prompted)
 		case strings.Contains(e.text, "\nrepositories:"):
 			read["server"]++
 			_, faults, _ = loadServer(t, strings.NewReplacer("/run/secrets", files, "/etc/slipway", files).Replace(e.text))
@@ -134,7 +138,7 @@ func TestEveryExampleIsFaultless(t *testing.T) {
 			t.Errorf("an example of %s has faults: %v\n%s", e.document, faults, e.text)
 		}
 	}
-	if read["policy"] < 2 || read["server"] < 1 || read["cases"] < 1 || read["part"] < 1 {
+	if read["policy"] < 2 || read["server"] < 1 || read["cases"] < 1 || read["pools"] < 1 || read["part"] < 1 {
 		t.Errorf("too few examples were found: %v", read)
 	}
 }
@@ -172,7 +176,7 @@ type documented struct{ document, text string }
 func examples(t testing.TB) []documented {
 	t.Helper()
 	var all []documented
-	for _, document := range []string{"policy.md", "configuration.md"} {
+	for _, document := range []string{"policy.md", "configuration.md", "pools.md"} {
 		_, whole := example(t, document)
 		for _, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(whole, -1) {
 			all = append(all, documented{document, m[1]})

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,6 +81,31 @@ func (f form) noting(r *reader, faulty *bool) form {
 		*faulty = len(r.faults) > before
 	}
 	return f
+}
+
+// under is asked first of a value whose key is data.
+func (f form) under(ask func()) form {
+	read := f.read
+	f.read = func(n node) {
+		ask()
+		read(n)
+	}
+	return f
+}
+
+// keys says for the schema how the keys of a mapping are written that are data.
+func (f form) keys(pattern *regexp.Regexp) form {
+	f.shape.keys = pattern.String()
+	return f
+}
+
+// filled refuses a mapping without keys.
+func (f form) filled(r *reader) form {
+	return f.then(func(n node) {
+		if len(n.Content) == 0 {
+			r.fault(n, "is empty")
+		}
+	})
 }
 
 // named gives the form a table of its own in the reference.

@@ -78,7 +78,7 @@ func (r *reader) someRequired(n node, rules []gate.CheckRule) {
 func (r *reader) checks(into *[]gate.CheckRule, defaultEvent string, keys checkKeys) form {
 	lines := map[string]int{}
 	return many(r, into, gate.CheckRule{}, func(rule *gate.CheckRule) form {
-		contextForm := r.text(&rule.Context, that(context))
+		contextForm := r.text(&rule.Context, that(exactContext))
 		read := contextForm.read
 		contextForm.read = func(c node) {
 			read(c)

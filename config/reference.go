@@ -47,8 +47,10 @@ func topShape(file string) (shape, error) {
 		return serverShape(), nil
 	case CasesFile:
 		return casesShape(), nil
+	case PoolsFile:
+		return poolsShape(), nil
 	}
-	return shape{}, fmt.Errorf("there is no file %q: want %s, %s or %s", file, PolicyFile, ServerFile, CasesFile)
+	return shape{}, fmt.Errorf("there is no file %q: want %s, %s, %s or %s", file, PolicyFile, ServerFile, CasesFile, PoolsFile)
 }
 
 // inner is the mapping within lists, and the path to it.
@@ -104,7 +106,7 @@ func (s shape) mappings(path string, tell func(string)) {
 // no table of their own.
 func (s shape) rows(b *strings.Builder, prefix string) {
 	for _, f := range s.fields {
-		if f.shape.kind == object && f.shape.name == "" && f.shape.values == nil {
+		if f.shape.kind == object && f.shape.name == "" && f.shape.values == nil && !f.shape.free {
 			f.shape.rows(b, prefix+f.key+".")
 			continue
 		}

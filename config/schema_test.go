@@ -68,6 +68,7 @@ func inJSON(t testing.TB, n *yaml.Node) any {
 
 func TestTheSchemasAcceptEveryExample(t *testing.T) {
 	policy, cases, server := compiled(t, config.PolicySchema()), compiled(t, config.CasesSchema()), compiled(t, config.ServerSchema())
+	pools := compiled(t, config.PoolsSchema())
 	tried := 0
 	for _, e := range append(examples(t), documented{"the tests", minimal}, documented{"the tests", leastServer + "tokens: [{name: a, role: reader, token: {env: X}}]\n"}) {
 		schema := policy
@@ -76,6 +77,8 @@ func TestTheSchemasAcceptEveryExample(t *testing.T) {
 			schema = cases
 		case strings.Contains(e.text, "\nrepositories:"):
 			schema = server
+		case strings.Contains(e.text, "\nreplicas:"):
+			schema = pools
 		case !strings.Contains(e.text, "version: 1"):
 			continue
 		}
@@ -84,7 +87,7 @@ func TestTheSchemasAcceptEveryExample(t *testing.T) {
 			t.Errorf("an example of %s: %v", e.document, err)
 		}
 	}
-	if tried < 6 {
+	if tried < 7 {
 		t.Errorf("only %d examples", tried)
 	}
 }

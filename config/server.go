@@ -23,7 +23,7 @@ func LoadServer(path string) (Server, []Fault) {
 	if err != nil {
 		return Server{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
 	}
-	return parseServer(path, data, os.LookupEnv)
+	return parseServer(path, data, lookups{os.LookupEnv, os.LookupEnv})
 }
 
 // InspectServer reads the same file, as strictly, for somebody who only looks:
@@ -33,13 +33,17 @@ func InspectServer(path string) (Server, []Fault) {
 	if err != nil {
 		return Server{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
 	}
-	return parseServer(path, data, nil)
+	return parseServer(path, data, lookups{})
 }
 
 // LoadStore is where the store is, for somebody who only reads it beside the
-// server.
+// server: of the secrets, the database's alone is read.
 func LoadStore(path string) (Store, []Fault) {
-	s, faults := InspectServer(path)
+	data, err := readLimited(path, maxFile+1)
+	if err != nil {
+		return Store{}, []Fault{{File: path, Message: "cannot be read: " + why(err)}}
+	}
+	s, faults := parseServer(path, data, lookups{store: os.LookupEnv})
 	return s.Store, faults
 }
 

@@ -12,14 +12,20 @@ import (
 type serverReader struct {
 	*reader
 	server Server
-	// lookup is the environment; nil leaves everything alone that the file only
-	// names: secrets and other files.
-	lookup func(string) (string, bool)
+	lookups
 }
 
-func parseServer(file string, data []byte, lookup func(string) (string, bool)) (Server, []Fault) {
-	r := &serverReader{reader: &reader{file: file}, server: serverDefaults(), lookup: lookup}
+// lookups are the environment. A nil one leaves everything alone that the file
+// only names: secrets and other files.
+type lookups struct {
+	lookup func(string) (string, bool)
+	store  func(string) (string, bool) // for the store alone
+}
+
+func parseServer(file string, data []byte, from lookups) (Server, []Fault) {
+	r := &serverReader{reader: &reader{file: file}, server: serverDefaults(), lookups: from}
 	r.document(data, r.layout())
+	r.server.file, r.server.lines = file, r.lines
 	return r.server, sorted(r.faults)
 }
 
@@ -39,6 +45,7 @@ func (r *serverReader) layout() form {
 		may("external_url", r.base(&s.ExternalURL), "Where people and the forge reach the server."),
 		must("store", r.object(
 			must("path", r.path(&s.Store.Path), "The directory of the database, the mirrors and the image cache."),
+			may("postgres", r.database(&s.Store.Postgres), "A secret: the connection string of a PostgreSQL database that holds the state instead, for more than one server.").otherwise("the database in `path`"),
 		), "Where the state is kept."),
 		may("resync", r.resync(), "How often everything unfinished is looked at without an event."),
 		may("journal", r.object(
@@ -57,6 +64,8 @@ func (r *serverReader) layout() form {
 		must("registries", r.registries(), "Where images go."),
 		must("clusters", r.clusters(), "Where it runs."),
 		may("identities", r.identities(&s.Identities), "Who is behind a login."),
+		may("pools", r.poolConfig(), "The pools of builders."),
+		may("work", r.work(), "How work is given to the pools."),
 		may("organizations", r.organizations(), "Defaults and floors of policy files."),
 		may("build", r.build(), "The environment of image builds."),
 		may("canaries", r.canaries(), "Pull requests that must stay blocked."),
@@ -88,7 +97,7 @@ func (r *serverReader) tokens() form {
 		var scopes []string
 		return r.object(
 			must("name", r.unique(&t.Name, lines, label()), "Who it is, for the journal. Not `slipway`: that is the server itself."),
-			must("role", r.text((*string)(&t.Role), among(string(authz.Operator), string(authz.Reader))), "`operator` may do everything, `reader` may read."),
+			must("role", r.text((*string)(&t.Role), given()), "`operator` may do everything, `reader` may read, `submitter` may have work done and withdraw its own."),
 			must("token", r.secret(&t.Secret, false), "A secret. No two may be equal."),
 			may("scopes", r.texts(&scopes, among(verbs...)).then(func(node) {
 				for _, s := range scopes {
@@ -108,10 +117,15 @@ func (r *serverReader) tokens() form {
 	})
 }
 
+// given asks for a role that this file may give.
+func given() check {
+	return among(string(authz.Operator), string(authz.Reader), string(authz.Submitter))
+}
+
 func (r *serverReader) roles() form {
 	return many(r.reader, &r.server.Roles, RoleGrant{}, func(g *RoleGrant) form {
 		return r.object(
-			must("role", r.text((*string)(&g.Role), among(string(authz.Operator), string(authz.Reader))), "`operator` or `reader`. What each may do, `slipway doctor` prints."),
+			must("role", r.text((*string)(&g.Role), given()), "`operator`, `reader` or `submitter`. What each may do, `slipway doctor` prints."),
 			may("people", r.texts(&g.People, login()), "Logins."),
 			may("teams", r.texts(&g.Teams, team()), "Teams of the forge, as `OWNER/TEAM`."),
 		).named("role").then(func(n node) {

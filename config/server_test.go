@@ -121,7 +121,7 @@ func TestServerFaults(t *testing.T) {
 			"nothing but a wrong key", leastServer, "database: {}\n",
 			[]string{
 				"slipway.yaml:1: clusters: is missing",
-				`slipway.yaml:1: database: unknown key; known: listen, external_url, store, resync, journal, comments, examine, tokens, roles, forges, registries, clusters, identities, organizations, build, canaries, repositories`,
+				`slipway.yaml:1: database: unknown key; known: listen, external_url, store, resync, journal, comments, examine, tokens, roles, forges, registries, clusters, identities, pools, work, organizations, build, canaries, repositories`,
 				"slipway.yaml:1: forges: is missing",
 				"slipway.yaml:1: registries: is missing",
 				"slipway.yaml:1: repositories: is missing",

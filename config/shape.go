@@ -16,6 +16,7 @@ const (
 	array   kind = "array"
 	text    kind = "string"
 	integer kind = "integer"
+	number  kind = "number"
 	boolean kind = "boolean"
 )
 
@@ -23,9 +24,12 @@ const (
 type shape struct {
 	kind kind
 	name string // of its table in the reference; "" for none of its own
-	// Of an object: its known keys, or the values under keys that are data.
+	// Of an object: its known keys, or the values under keys that are data, or
+	// anything.
 	fields    []field
 	values    *shape
+	keys      string // the pattern of keys that are data
+	free      bool
 	oneOf     []string
 	with      []dependency
 	undivided bool
@@ -41,6 +45,7 @@ type shape struct {
 	enum        []string
 	blank       bool // may be ""
 	least, most int64
+	above       bool // more than least
 	// standard is the default; nil for none.
 	standard any
 }
@@ -131,8 +136,12 @@ func (s shape) schema() map[string]any {
 		if len(s.enum) > 0 {
 			m["enum"] = s.enum
 		}
-	case integer:
+	case integer, number:
 		m["minimum"], m["maximum"] = s.least, s.most
+		if s.above {
+			delete(m, "minimum")
+			m["exclusiveMinimum"] = s.least
+		}
 	case boolean:
 	}
 	if s.bare != nil {
@@ -142,8 +151,14 @@ func (s shape) schema() map[string]any {
 }
 
 func (s shape) objectSchema(m map[string]any) {
-	if s.values != nil {
+	switch {
+	case s.free:
+		return
+	case s.values != nil:
 		m["additionalProperties"], m["minProperties"] = s.values.schema(), 1
+		if s.keys != "" {
+			m["propertyNames"] = map[string]any{"pattern": s.keys}
+		}
 		return
 	}
 	properties, required := map[string]any{}, []string{}

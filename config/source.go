@@ -31,7 +31,7 @@ func (r *serverReader) forges() form {
 			must("name", r.unique(&f.Name, lines, label()), "What repositories call it."),
 			must("kind", r.text(&f.Kind, among(gitea, github)), "`gitea` or `github`."),
 			may("url", r.base(&f.URL), "The forge's address, with its path if it has one; of GitHub, that of its API. Needed for `gitea`.").otherwise("for `github`: `"+publicGitHub+"`"),
-			must("login", r.text(&f.Login, account()), "Slipway's own account, whose approvals never count; of a GitHub App, as `slipway[bot]`."),
+			must("login", r.text(&f.Login, account()).seen(r.reader), "Slipway's own account, whose approvals never count; of a GitHub App, as `slipway[bot]`."),
 			may("token", r.secret(&f.Token, false), "A secret: the account's token."),
 			may("app", r.app(&app).then(func(node) { f.App = &app }), "The GitHub App as which Slipway speaks, instead of a token."),
 			must("webhook_secret", r.secret(&f.WebhookSecret, false), "A secret: what webhook deliveries are signed with."),

@@ -20,7 +20,7 @@ func TestLoadStore(t *testing.T) {
 		{"a secret that names nothing is a fault", strings.Replace(named, "{env: NOT_SET_1}", "{env: 1x}", 1),
 			[]string{"slipway.yaml:3: forges[0].token: env wants the name of an environment variable"}},
 		{"an unknown key is a fault", named + "anything: {}\n",
-			[]string{"slipway.yaml:10: anything: unknown key; known: listen, external_url, store, resync, journal, comments, examine, tokens, roles, forges, registries, clusters, identities, organizations, build, canaries, repositories"}},
+			[]string{"slipway.yaml:10: anything: unknown key; known: listen, external_url, store, resync, journal, comments, examine, tokens, roles, forges, registries, clusters, identities, pools, work, organizations, build, canaries, repositories"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "slipway.yaml")

@@ -31,10 +31,21 @@ type Server struct {
 	// JournalKey is the Ed25519 seed, in base64, with which the journal's head is
 	// signed; empty: one that is made once and kept in the store's folder.
 	JournalKey Secret
+	Pools      Pools
+	Work       Work
+	// file is what was read, and lines say where something stands in it, by its
+	// path.
+	file  string
+	lines map[string]int
 }
 
-// Store says where the state is kept.
-type Store struct{ Path string } // a directory
+// Store says where the state is kept: in a database in the directory Path, or
+// in PostgreSQL. Mirrors, images and the journal's key are in Path either way.
+type Store struct {
+	Path string
+	// Postgres is the connection string; empty for the database in Path.
+	Postgres Secret
+}
 
 // Resync is how often everything unfinished is looked at without being asked:
 // what is active, and the rest. Rate is how many looks a second it starts at

@@ -40,6 +40,8 @@ type reader struct {
 	origin map[*yaml.Node]string
 	// cel is where conditions are compiled, once one is.
 	cel *cel.Env
+	// lines are those of values that are asked about later, by path.
+	lines map[string]int
 	// globs is how many patterns of paths there were so far.
 	globs int
 }
