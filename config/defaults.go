@@ -69,5 +69,5 @@ func casesDefaults() Cases {
 }
 
 func caseDefaults() Case {
-	return Case{facts: facts{title: "A change", author: "author", base: defaultBranch, headBranch: "change", upToDate: true, asked: true, commits: 1}}
+	return Case{facts: facts{title: "A change", author: "author", base: defaultBranch, headBranch: "change", upToDate: true, asked: true, registered: true, commits: 1}}
 }
