@@ -108,7 +108,7 @@ func evidence(g change.Gate) string {
 	add("merge commit %s", e.MergeSHA.Short(), e.MergeSHA != "")
 	add("by %s", e.MergedBy, e.MergedBy != "")
 	for _, a := range e.Approvals {
-		add("approved by %s", a.Login, true)
+		add("approved by %s", approver(a), true)
 	}
 	for _, c := range e.Checks {
 		add("%s", c.Context+" "+string(c.State), true)
@@ -122,6 +122,14 @@ func evidence(g change.Gate) string {
 	add("superseded by %s", e.SupersededBy, e.SupersededBy != "")
 	add("restored to %s", e.RestoredTo, e.RestoredTo != "")
 	return strings.Join(parts, ", ")
+}
+
+// approver is who gave an approval, an agent with its model.
+func approver(a gate.Approval) string {
+	if a.Model == "" {
+		return a.Login
+	}
+	return a.Login + " (" + a.Model + ")"
 }
 
 // wanted is what the policy asks of a change that is not merged, and the
