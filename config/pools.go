@@ -144,7 +144,7 @@ func (r *poolsReader) poolEntries() form {
 			may("canary", r.object(
 				must("assignment", r.text(&c.Assignment).then(func(n node) { p.canary = n }), "A name from `assignments`."),
 				must("share", r.share(&c.Share), "Of the items, above 0 and up to 1. Which ones they are follows from their numbers alone."),
-			).then(func(node) { p.Canary = &c }), "What a share of its items is given in place of the coordinate's own assignment."),
+			).named("canary").then(func(node) { p.Canary = &c }), "What a share of its items is given in place of the coordinate's own assignment."),
 		).named("pool").under(func() { p.key = key })
 	}).keys(poolPattern).filled(r.reader)
 }

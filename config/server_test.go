@@ -150,7 +150,7 @@ func TestServerFaults(t *testing.T) {
 			"store: {path: state}\ntokens:\n  - {name: ops, role: operator, token: {env: T_OPS}}\n  - {name: ops, role: admin, token: {env: T_TOKEN}}\n  - {name: other, role: reader, token: {env: T_OPS}}\n",
 			[]string{
 				`slipway.yaml:4: tokens[1].name: "ops" stands on line 3 already`,
-				`slipway.yaml:4: tokens[1].role: "admin" is none of operator, reader`,
+				`slipway.yaml:4: tokens[1].role: "admin" is none of operator, reader, submitter`,
 				"slipway.yaml:5: tokens[2]: other has the same token as ops, so that nobody could tell who acted",
 			},
 		},
@@ -320,7 +320,7 @@ func TestServerFaults(t *testing.T) {
 		},
 		{
 			"a role that follows from the pull request, for nobody", "store: {path: state}\n", "store: {path: state}\nroles: [{role: author}]\n",
-			[]string{`slipway.yaml:2: roles[0].role: "author" is none of operator, reader`, "slipway.yaml:2: roles[0]: gives the role to nobody: name people or teams"},
+			[]string{`slipway.yaml:2: roles[0].role: "author" is none of operator, reader, submitter`, "slipway.yaml:2: roles[0]: gives the role to nobody: name people or teams"},
 		},
 		{
 			"a person who is an agent", "store: {path: state}\n", "store: {path: state}\nidentities: {people: [Bob], agents: [{login: bob}]}\n",
