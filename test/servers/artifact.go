@@ -53,7 +53,7 @@ type Tool struct {
 // artifacts lists every entry of the cache in the order of building: the
 // quickest first, so that a fault of the machine shows early.
 func artifacts() []Artifact {
-	list := []Artifact{githubArtifact(), runnerArtifact(), giteaArtifact()}
+	list := []Artifact{githubArtifact(), postgresArtifact(), runnerArtifact(), giteaArtifact()}
 	return append(list, kubernetesArtifacts()...)
 }
 

@@ -2,10 +2,7 @@ package servers
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"time"
 )
@@ -56,46 +53,15 @@ func noDebianContainers() string {
 	if os.Geteuid() != 0 {
 		return "real containers need root; fake nodes work without"
 	}
-	for _, tool := range []string{"apt-get", "dpkg-deb"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			return tool + " is not on PATH: containerd and runc come from Debian's packages; fake nodes work without"
-		}
+	if why := noDebian(); why != "" {
+		return why + ", as containerd and runc do; fake nodes work without"
 	}
 	return ""
 }
 
-// unpackContainerd fetches Debian's packages and unpacks their programs into
-// the entry. Nothing is installed.
+// unpackContainerd unpacks containerd and what it runs containers with.
 func unpackContainerd(ctx context.Context, w Workshop) error {
-	packages := filepath.Join(w.Out, "packages")
-	if err := os.Mkdir(packages, 0o755); err != nil { //nolint:gosec // apt drops to a user who must get in
-		return err
-	}
-	download := func() error {
-		_, err := w.Run(ctx, packages, nil, "apt-get", "download", "containerd", "runc", "containernetworking-plugins")
-		return err
-	}
-	if err := download(); err != nil {
-		// The usual reason is package lists that are missing or old.
-		if _, err := w.Run(ctx, packages, nil, "apt-get", "update"); err != nil {
-			return fmt.Errorf("fetch the lists of Debian's packages: %w", err)
-		}
-		if err := download(); err != nil {
-			return fmt.Errorf("fetch Debian's packages: %w", err)
-		}
-	}
-	found, err := filepath.Glob(filepath.Join(packages, "*.deb"))
-	if err != nil {
-		return err
-	}
-	for _, deb := range found {
-		if _, err := w.Run(ctx, packages, nil, "dpkg-deb", "-x", deb, filepath.Join(packages, "root")); err != nil {
-			return err
-		}
-	}
-	// Their services and configuration are for an installed containerd.
-	if err := os.Rename(filepath.Join(packages, "root", "usr"), filepath.Join(w.Out, "usr")); err != nil {
-		return err
-	}
-	return os.RemoveAll(packages)
+	return w.unpackDebian(ctx, func(context.Context) ([]string, error) {
+		return []string{"containerd", "runc", "containernetworking-plugins"}, nil
+	})
 }

@@ -27,7 +27,14 @@ type Spec struct {
 	// holds on Linux for root, by a process namespace; elsewhere the program's
 	// process group is all that is ended.
 	Contain bool
+
+	// As is the account to run the program as, on Unix and for root alone; nil is
+	// this process's own.
+	As *Account
 }
+
+// Account is a user of the system, with its group.
+type Account struct{ UID, GID uint32 }
 
 // Process is a running program, or one that has ended.
 type Process struct {
@@ -70,6 +77,16 @@ func (p *Process) Ended() error {
 	return fmt.Errorf("%s: %s\n%s", p.name, how, p.log)
 }
 
+// Failed says how a program that is to end by itself failed, with the end of its
+// log; nil if it ended with status 0. It must not be called before Done is
+// closed.
+func (p *Process) Failed() error {
+	if p.failure == nil {
+		return nil
+	}
+	return p.Ended()
+}
+
 // Stop asks the program to end and waits; when ctx ends first, or after ten
 // seconds, it kills the program. The program has ended when Stop returns,
 // whatever it returns; the error says that it had to be killed.
@@ -86,6 +103,9 @@ func (p *Process) Stop(ctx context.Context) error {
 		return fmt.Errorf("%s did not stop when told and was killed: %w", p.name, ctx.Err())
 	}
 }
+
+// Interrupt sends the program what Ctrl-C sends. It may go on.
+func (p *Process) Interrupt() { p.signal(syscall.SIGINT) }
 
 // Kill ends the program at once and waits until it has.
 func (p *Process) Kill() {
@@ -117,7 +137,7 @@ func (p *Process) launch(s Spec, contain bool) error {
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	// A grandchild that keeps the log open must not keep Wait from returning.
 	p.cmd.WaitDelay = 2 * time.Second
-	p.cmd.SysProcAttr = attributes(contain)
+	p.cmd.SysProcAttr = attributes(contain, s.As)
 	return p.cmd.Start()
 }
 

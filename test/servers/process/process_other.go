@@ -4,6 +4,6 @@ package process
 
 import "syscall"
 
-func attributes(bool) *syscall.SysProcAttr { return nil }
+func attributes(bool, *Account) *syscall.SysProcAttr { return nil }
 
 func (p *Process) signalGroup(syscall.Signal) {}
