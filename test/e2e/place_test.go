@@ -30,7 +30,8 @@ const (
 	// lookLimit is how long something may take to be noticed, its checks run.
 	lookLimit = 3 * time.Minute
 
-	callLimit = 30 * time.Second
+	// callLimit is how long one call may take, a push with its hooks included.
+	callLimit = 2 * time.Minute
 )
 
 // wish says what a test wants beside the usual.
