@@ -54,7 +54,7 @@ func (g *Mirrors) revert(ctx context.Context, m *mirror, base string, commit ref
 	if err != nil {
 		return g.doubt(err, m)
 	}
-	pushErr := g.push(ctx, m, made, branch)
+	pushErr := g.push(ctx, m, made, branch, "")
 	if pushErr == nil {
 		return nil
 	}
@@ -210,14 +210,15 @@ func (g *Mirrors) commit(ctx context.Context, m *mirror, who author, tree ref.SH
 	return ref.ParseSHA(strings.TrimSpace(string(out)))
 }
 
-// push makes the branch at the forge on the condition that it is not there.
-func (g *Mirrors) push(ctx context.Context, m *mirror, commit ref.SHA, branch string) error {
+// push moves the branch at the forge on the condition that it stands at expect,
+// "" for not there.
+func (g *Mirrors) push(ctx context.Context, m *mirror, commit ref.SHA, branch string, expect ref.SHA) error {
 	remote, err := g.remote(m.repo)
 	if err != nil {
 		return err
 	}
 	_, err = g.run(ctx, command{
-		args: []string{"push", "--porcelain", "--no-verify", "--force-with-lease=" + headRefs + branch + ":",
+		args: []string{"push", "--porcelain", "--no-verify", "--force-with-lease=" + headRefs + branch + ":" + string(expect),
 			"--end-of-options", remote.URL, string(commit) + ":" + headRefs + branch},
 		dir:    m.path,
 		remote: &remote,
