@@ -272,6 +272,15 @@ func subjectOf(r *http.Request) string {
 	if id, err := pullOf(r); err == nil {
 		return id.String()
 	}
+	if id := r.PathValue("id"); id != "" {
+		if strings.HasPrefix(r.URL.Path, "/api/v1/worker/") {
+			return "attempt " + id
+		}
+		return "item " + id
+	}
+	if a := r.PathValue("address"); a != "" {
+		return a
+	}
 	return strings.TrimPrefix(r.URL.Path, "/api/v1/")
 }
 

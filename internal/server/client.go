@@ -21,8 +21,8 @@ import (
 )
 
 // Client speaks to a server's API with a token. It is a Reader. Its errors are
-// what the server said, or why it could not be asked; none but that of a broken
-// journal is marked as final.
+// what the server said, or why it could not be asked; none is marked as final
+// but that of a broken journal and those of the worker protocol.
 type Client struct {
 	base  *url.URL
 	token string
@@ -46,7 +46,7 @@ func NewClient(address, token string) (*Client, error) {
 func (c *Client) Change(ctx context.Context, id ref.PullID) (out change.Change, found bool, err error) {
 	err = c.get(ctx, fmt.Sprintf("changes/%s/%d", id.Repo, id.Number), nil, &out)
 	var status *statusError
-	if errors.As(err, &status) && status.code == http.StatusNotFound {
+	if errors.As(err, &status) && status.status == http.StatusNotFound {
 		return out, false, nil
 	}
 	return out, err == nil, err
@@ -129,70 +129,82 @@ func (c *Client) RunCanaries(ctx context.Context, repo ref.RepoID) (Aviary, erro
 	return out, c.post(ctx, "canaries/"+repo.String()+"/run", struct{}{}, &out)
 }
 
+// statusError is what a server refused with.
 type statusError struct {
-	code int
-	text string
+	status int
+	code   string // for programs; "" where there is none
+	text   string
 }
 
 func (e *statusError) Error() string { return e.text }
 
 func (c *Client) get(ctx context.Context, path string, q url.Values, into any) error {
-	return c.do(ctx, http.MethodGet, path, q, nil, into)
+	_, err := c.exchange(ctx, http.MethodGet, path, q, nil, into)
+	return err
 }
 
 func (c *Client) post(ctx context.Context, path string, order, into any) error {
-	body, err := json.Marshal(order)
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, http.MethodPost, path, nil, bytes.NewReader(body), into)
+	_, err := c.exchange(ctx, http.MethodPost, path, nil, order, into)
+	return err
 }
 
-func (c *Client) do(ctx context.Context, method, path string, q url.Values, body io.Reader, into any) error {
+// exchange sends an order, if there is one, reads the answer, if there is one,
+// and gives its status.
+func (c *Client) exchange(ctx context.Context, method, path string, q url.Values, order, into any) (status int, err error) {
+	var body io.Reader
+	if order != nil {
+		text, err := json.Marshal(order)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(text)
+	}
 	u := c.base.JoinPath("api/v1", path)
 	u.RawQuery = q.Encode()
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "application/json")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return fmt.Errorf("no answer from the server at %s: %w (is `slipway serve` running there?)", c.base, err)
+		return 0, fmt.Errorf("no answer from the server at %s: %w (is `slipway serve` running there?)", c.base, err)
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, 64<<20))
 	if err != nil {
-		return fmt.Errorf("answer of %s: %w", c.base, err)
+		return 0, fmt.Errorf("answer of %s: %w", c.base, err)
 	}
 	if res.StatusCode/100 != 2 {
-		return refusal(res.StatusCode, data, c.token == "")
+		return res.StatusCode, refusal(path, res.StatusCode, data, c.token == "")
 	}
-	if into == nil {
-		return nil
+	if into == nil || res.StatusCode == http.StatusNoContent {
+		return res.StatusCode, nil
 	}
 	if err := json.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("answer of %s to %s: %w", c.base, path, err)
+		return res.StatusCode, fmt.Errorf("answer of %s to %s: %w", c.base, path, err)
 	}
-	return nil
+	return res.StatusCode, nil
 }
 
-func refusal(code int, data []byte, noToken bool) error {
+func refusal(path string, status int, data []byte, noToken bool) error {
 	var body struct {
 		Error string `json:"error"`
+		Code  string `json:"code"`
 	}
 	text := strings.TrimSpace(string(data[:min(len(data), 200)]))
 	if json.Unmarshal(data, &body) == nil && body.Error != "" {
 		text = body.Error
 	}
 	switch {
-	case code == http.StatusUnauthorized && noToken:
+	case strings.HasPrefix(path, "worker/") && body.Error != "": // it knows why
+	case status == http.StatusUnauthorized && noToken:
 		text = "the server wants a token: set SLIPWAY_TOKEN"
-	case code == http.StatusUnauthorized:
+	case status == http.StatusUnauthorized:
 		text = "the server does not know the token in SLIPWAY_TOKEN"
-	case body.Error == "" && code == http.StatusNotFound:
-		text = fmt.Sprintf("it answers with %d, but not as slipway does: is the address right? %s", code, text)
+	case body.Error == "" && status == http.StatusNotFound:
+		text = fmt.Sprintf("it answers with %d, but not as slipway does: is the address right? %s", status, text)
 	}
-	return &statusError{code, text}
+	return &statusError{status, body.Code, text}
 }

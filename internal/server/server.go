@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"slipway/deployer"
+	"slipway/dispatcher"
 	"slipway/internal/authz"
 	"slipway/internal/change"
 	"slipway/internal/journal"
@@ -21,7 +22,8 @@ import (
 	"slipway/internal/ref"
 )
 
-// Config is what a Server serves. All fields are required.
+// Config is what a Server serves. All fields are required but those about work
+// and pools, of which there are all or none.
 type Config struct {
 	// Hooks are the forges that may deliver webhooks, by the name in the path.
 	Hooks  map[string]Hook
@@ -33,6 +35,11 @@ type Config struct {
 	Doctor func(ctx context.Context) []reconcile.Finding
 	// Canaries are let out in the repositories that were lent for it.
 	Canaries Canaries
+	// Work is the dispatcher, Pools changes what its coordinates run, and
+	// Credential looks up a worker's by its hash. nil: there are no pools.
+	Work       Work
+	Pools      Pools
+	Credential func(ctx context.Context, hash string) (c dispatcher.Credential, found bool, err error)
 	// Ready says what keeps the server from working now; empty is ready.
 	Ready   func(ctx context.Context) []reconcile.Finding
 	Metrics http.Handler
@@ -90,26 +97,36 @@ type Server struct {
 	// reading bounds how many bodies of deliveries are in memory.
 	reading  chan struct{}
 	refusals refusals
+	// stopping is closed when the server is to stop: what waits for work then
+	// waits no longer.
+	stopping chan struct{}
 }
 
 // New wires the routes.
 func New(c Config) *Server {
-	s := &Server{Config: c, mux: http.NewServeMux(), reading: make(chan struct{}, hooksAtOnce), refusals: refusals{told: map[asked]denial{}}}
+	s := &Server{
+		Config: c, mux: http.NewServeMux(), reading: make(chan struct{}, hooksAtOnce),
+		refusals: refusals{told: map[asked]denial{}}, stopping: make(chan struct{}),
+	}
 	s.mux.HandleFunc("POST /hooks/{forge}", s.hook)
 	s.mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, map[string]string{"status": "ok"})
 	})
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.Handle("GET /metrics", c.Metrics)
+	s.mux.HandleFunc("GET /api/v1/openapi.yaml", describe)
 	s.routes()
+	s.workRoutes()
+	s.poolRoutes()
+	s.workerRoutes()
 	return s
 }
 
 // ServeHTTP makes a Server usable in any http.Server.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Serve answers on the listener until ctx ends, then lets the requests under
-// way finish.
+// Serve answers on the listener until ctx ends, once, then lets the requests
+// under way finish.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
@@ -132,6 +149,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
 	case <-ctx.Done():
 	}
+	close(s.stopping)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	err := srv.Shutdown(stop)

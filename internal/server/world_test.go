@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"slipway/deployer"
+	"slipway/dispatcher"
 	"slipway/internal/authz"
 	"slipway/internal/fault"
 	"slipway/internal/forge/gitea"
@@ -30,9 +31,10 @@ import (
 )
 
 const (
-	operatorSecret = "operators-secret"
-	readerSecret   = "readers-secret"
-	hookSecret     = "webhooks-secret"
+	operatorSecret  = "operators-secret"
+	readerSecret    = "readers-secret"
+	submitterSecret = "submitters-secret"
+	hookSecret      = "webhooks-secret"
 )
 
 var (
@@ -46,6 +48,9 @@ type world struct {
 	server.Config
 	store  *store.Store
 	engine *engine
+	shop   *workshop
+	file   *file
+	keys   *credentials
 	url    string
 
 	mu      sync.Mutex
@@ -95,7 +100,10 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	w := &world{T: t, store: st, engine: &engine{offered: reconcile.Offered{Image: "registry/acme/app:old", Owner: "kubectl"}}}
+	w := &world{
+		T: t, store: st, engine: &engine{offered: reconcile.Offered{Image: "registry/acme/app:old", Owner: "kubectl"}},
+		shop: newWorkshop(), file: &file{}, keys: &credentials{of: map[string]dispatcher.Credential{}},
+	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	w.engine.Engine = reconcile.New(reconcile.Config{
 		Store: st, Queue: st, Now: time.Now, Log: log, Repositories: []reconcile.Repository{{ID: app, Branch: "main"}},
@@ -105,7 +113,9 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 		Tokens: []server.Token{
 			server.NewToken(authz.Actor{Name: "ops", Roles: []authz.Role{authz.Operator}}, operatorSecret),
 			server.NewToken(authz.Actor{Name: "board", Roles: []authz.Role{authz.Reader}}, readerSecret),
+			server.NewToken(authz.Actor{Name: "ci", Roles: []authz.Role{authz.Submitter}}, submitterSecret),
 		},
+		Work: w.shop, Pools: w.file, Credential: w.keys.find,
 		Canaries: &aviary{},
 		Doctor:   func(context.Context) []reconcile.Finding { return nil },
 		Ready:    func(context.Context) []reconcile.Finding { return nil },
@@ -114,7 +124,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	for _, f := range change {
 		f(w)
 	}
-	up := httptest.NewServer(server.New(w.Config))
+	up := httptest.NewServer(described(t, server.New(w.Config)))
 	t.Cleanup(up.Close)
 	w.url = up.URL
 	w.commit(reconcile.Write{Target: &deployer.Target{ID: production, Branch: "main"}})
@@ -226,7 +236,7 @@ func (w *world) send(method, path string, header http.Header, body []byte) reply
 // call uses the API with a secret; "" sends none.
 func (w *world) call(method, path, secret, body string) reply {
 	w.Helper()
-	header := http.Header{}
+	header := http.Header{"Content-Type": {"application/json"}}
 	if secret != "" {
 		header.Set("Authorization", "Bearer "+secret)
 	}
