@@ -30,7 +30,9 @@ type plan struct {
 	lanes  []lane
 	live   map[pools.PoolName]int
 	today  map[pools.PoolName]pools.Money
-	busy   map[pools.Address]bool
+	seats  map[pools.Address]Seat
+	busy   map[pools.Address]bool // served in this match
+	asked  map[string]bool        // requests that were answered
 	w      Write
 	claims []claim
 }
@@ -54,9 +56,17 @@ func match(v View, t terms, pollers []poller) (Write, []claim) {
 	if v.Set == nil {
 		return Write{}, nil
 	}
-	p := &plan{v: v, t: t, lanes: lanes(v.Ready), live: map[pools.PoolName]int{}, today: v.today(), busy: map[pools.Address]bool{}}
+	p := &plan{
+		v: v, t: t, lanes: lanes(v.Ready), live: map[pools.PoolName]int{}, today: v.today(), seats: v.seats(),
+		busy: map[pools.Address]bool{}, asked: map[string]bool{},
+	}
 	for name, n := range v.Live {
 		p.live[name] = n
+	}
+	for _, w := range v.Works {
+		for _, a := range w.Attempts {
+			p.asked[a.Request] = true
+		}
 	}
 	for _, one := range pollers {
 		p.serve(one)
@@ -130,8 +140,9 @@ func grant(t terms, c claim, earlier []Attempt, currency string) Grant {
 // serve gives one poller the item that is due for it, if any.
 func (p *plan) serve(one poller) {
 	pool, known := p.v.Set.Pool(one.Address.Pool())
-	seat := p.v.seat(one.Address)
-	if !known || p.busy[one.Address] || seat.Cordoned || seat.Live != 0 || p.asked(one.Request) {
+	seat := p.seats[one.Address]
+	seat.Address = one.Address // one that nobody knew before
+	if !known || p.busy[one.Address] || seat.Cordoned || seat.Live != 0 || p.asked[one.Request] {
 		return
 	}
 	if pool.Limit > 0 && p.live[pool.Name] >= pool.Limit {
@@ -179,8 +190,8 @@ func (p *plan) fits(i Item, one poller, pool pools.Pool) (Attempt, bool) {
 	if i.State != Ready || i.NotBefore.After(now) || overdueBy(i, now) {
 		return Attempt{}, false
 	}
-	as, canary, ok := p.v.Set.Fit(one.Address, int64(i.ID), i.Avoid)
-	if !ok || avoided(as.Model, i.Avoid) {
+	as, canary, ok := p.v.Set.Fit(one.Address, int64(i.ID), shunned(p.v.Set.Set, i.Avoid))
+	if !ok {
 		return Attempt{}, false
 	}
 	reserved, ok := reserve(i, as, pool, p.today[pool.Name])
@@ -232,17 +243,7 @@ func (p *plan) give(one poller, seat Seat, i Item, a Attempt) {
 	p.claims = append(p.claims, claim{one, s.work.Item, a})
 	p.live[a.Address.Pool()]++
 	p.today[a.Address.Pool()] += a.Reserved
-	p.busy[a.Address] = true
-}
-
-// asked says whether a request was answered before.
-func (p *plan) asked(request string) bool {
-	if slices.ContainsFunc(p.claims, func(c claim) bool { return c.Poller.Request == request }) {
-		return true
-	}
-	return slices.ContainsFunc(p.v.Works, func(w Work) bool {
-		return slices.ContainsFunc(w.Attempts, func(a Attempt) bool { return a.Request == request })
-	})
+	p.busy[a.Address], p.asked[one.Request] = true, true
 }
 
 // lanes sorts items by lane, and each lane by whose turn it is.
@@ -272,9 +273,18 @@ func lot(request, lane string) uint64 {
 	return h.Sum64()
 }
 
-// avoided says whether a model must not take an item.
-func avoided(model string, avoid []string) bool {
-	return slices.ContainsFunc(avoid, func(m string) bool { return sameModel(m, model) })
+// shunned are the models to avoid as a set names them.
+func shunned(s pools.Set, avoid []string) []string {
+	if len(avoid) == 0 {
+		return nil
+	}
+	var out []string
+	for _, as := range s.Assignments {
+		if slices.ContainsFunc(avoid, func(m string) bool { return sameModel(m, as.Model) }) {
+			out = append(out, as.Model)
+		}
+	}
+	return out
 }
 
 // overdueBy says whether an item's deadline is over.

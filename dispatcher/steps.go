@@ -249,14 +249,13 @@ func (a Attempt) passed(p Phase) bool {
 	return slices.ContainsFunc(a.Phases, func(x Passed) bool { return x.Phase == p })
 }
 
-// seat is a coordinate as the View knows it, or one that nobody knew before.
-func (v View) seat(a pools.Address) Seat {
+// seats are the coordinates that the View knows.
+func (v View) seats() map[pools.Address]Seat {
+	out := make(map[pools.Address]Seat, len(v.Seats))
 	for _, s := range v.Seats {
-		if s.Address == a {
-			return s
-		}
+		out[s.Address] = s
 	}
-	return Seat{Address: a}
+	return out
 }
 
 // item finds an item of the View.

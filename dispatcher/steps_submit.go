@@ -134,7 +134,7 @@ func submit(v View, t terms, i Item, faults []string) (w Write, item Item, exist
 	i.State, i.Submitted, i.Since = Ready, v.Now, v.Now
 	i.Raised, i.Rank = i.Level, follows(v)
 	i.Raise = t.rises(i, v.Now)
-	if len(v.Set.Place(i.Selector, i.Avoid)) == 0 {
+	if len(v.Set.Place(i.Selector, shunned(v.Set.Set, i.Avoid))) == 0 {
 		i.Reason = waits + "every coordinate that " + i.Selector.String() + " chooses has a model that must not take it"
 	}
 	w.Items = append(w.Items, i)

@@ -16,11 +16,7 @@ const waits = "nothing can take it: "
 // can take it, in time.
 func stuck(v View, t terms) Write {
 	var out Write
-	seats := map[pools.Address]Seat{}
-	for _, s := range v.Seats {
-		seats[s.Address] = s
-	}
-	today := v.today()
+	seats, today := v.seats(), v.today()
 	ready := v.Ready
 	for _, w := range v.Works {
 		ready = append(ready[:len(ready):len(ready)], w.Item)
@@ -64,10 +60,11 @@ func hindrance(v View, i Item, seats map[pools.Address]Seat, today map[pools.Poo
 	if len(chosen) == 0 {
 		return fmt.Sprintf("no coordinate is %s; there are %s", i.Selector, places(v.Set.Set))
 	}
+	avoid := shunned(v.Set.Set, i.Avoid)
 	var cordoned, spent []string
 	for _, a := range chosen {
-		as, _, ok := v.Set.Fit(a, int64(i.ID), i.Avoid)
-		if !ok || avoided(as.Model, i.Avoid) {
+		as, _, ok := v.Set.Fit(a, int64(i.ID), avoid)
+		if !ok {
 			continue
 		}
 		pool, _ := v.Set.Pool(a.Pool())
