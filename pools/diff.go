@@ -110,10 +110,10 @@ func (p Pool) facts() []fact {
 		deadline = p.Deadline.String()
 	}
 	return []fact{
-		{"replicas", strconv.Itoa(p.Replicas), ""},
+		{"number of coordinates", strconv.Itoa(p.Replicas), ""},
 		{"operator", p.Operator, "unknown"},
-		{"limit", limit, "one attempt a coordinate"},
-		{"daily budget", bound(p.Daily), "without a bound"},
+		{"limit", limit, "one for each coordinate"},
+		{"daily budget", bound(p.Daily), "none"},
 		{"deadline", deadline, "the server's"},
 		{"canary", canary, "none"},
 		{"canary's share", share, "none"},
@@ -131,7 +131,7 @@ func (a Assignment) facts() []fact {
 		{"price of output", a.Prices.Output.String(), ""},
 		{"price of what is read from a cache", a.Prices.CacheRead.String(), ""},
 		{"price of what is written to a cache", a.Prices.CacheWrite.String(), ""},
-		{"budget", bound(a.Budget), "without a bound"},
+		{"budget", bound(a.Budget), "none"},
 	}
 }
 
@@ -149,7 +149,7 @@ func (s subject) told() string {
 	case OfCoordinates:
 		return fmt.Sprintf("%s is new and runs %s", s.title(), s.facts[0].shown())
 	case OfPools:
-		return fmt.Sprintf("%s is new, with %s of its coordinates", s.title(), s.facts[0].shown())
+		return fmt.Sprintf("%s is new; number of coordinates: %s", s.title(), s.facts[0].shown())
 	default:
 		return fmt.Sprintf("%s is new: %s of %s", s.title(), s.facts[1].shown(), s.facts[0].shown())
 	}
