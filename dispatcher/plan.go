@@ -51,6 +51,10 @@ type lane struct {
 // the higher level goes first, and chance decides between equals, anew at each
 // claim: the ranks of two lanes say nothing of each other.
 //
+// A poller sees no more of a lane than the View has of it. Where the first of a
+// lane are not for it (their models are to be avoided, their budgets are used
+// up), it gets nothing unless PerLane reaches beyond them.
+//
 // The claims are in the order of the Write's attempts.
 func match(v View, t terms, pollers []poller) (Write, []claim) {
 	if v.Set == nil {
@@ -280,11 +284,16 @@ func shunned(s pools.Set, avoid []string) []string {
 	}
 	var out []string
 	for _, as := range s.Assignments {
-		if slices.ContainsFunc(avoid, func(m string) bool { return sameModel(m, as.Model) }) {
+		if avoided(as.Model, avoid) {
 			out = append(out, as.Model)
 		}
 	}
 	return out
+}
+
+// avoided says whether a model is among those to avoid, by any of its names.
+func avoided(model string, avoid []string) bool {
+	return slices.ContainsFunc(avoid, func(m string) bool { return sameModel(m, model) })
 }
 
 // overdueBy says whether an item's deadline is over.
