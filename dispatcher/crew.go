@@ -1,0 +1,120 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"slipway/gate"
+	"slipway/internal/ref"
+	"slipway/pools"
+)
+
+// Crew says who of those that take part in a pull request are coordinates of
+// the pool config in force, and what their attempts ran that stand behind what
+// they did at a head. It reads, and changes nothing.
+func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gate.Crew, error) {
+	set, found, err := d.Store.Set(ctx)
+	if err != nil {
+		return gate.Crew{}, fmt.Errorf("crew of %s: %w", id, err)
+	}
+	if !found {
+		return gate.Crew{Read: ref.No}, nil // there never was a coordinate
+	}
+	built, reviewed, err := d.behind(ctx, id, head)
+	if err != nil {
+		return gate.Crew{}, fmt.Errorf("crew of %s: %w", id, err)
+	}
+	crew := gate.Crew{Read: ref.Yes, Members: make(map[string]gate.Principal, len(set.Replicas))}
+	for a := range set.Replicas {
+		crew.Members[d.login(a)] = gate.Principal{Kind: gate.KindAgent, Operator: operator(set.Set, a), Pool: a.Pool().String(), Model: oneModel(built[a], reviewed[a])}
+	}
+	c, known, err := d.Changes.Change(ctx, id)
+	if err != nil {
+		return gate.Crew{}, fmt.Errorf("crew of %s: %w", id, err)
+	}
+	if known && c.Author != "" {
+		crew.Registered = ref.No
+		for a := range built {
+			if d.login(a) == strings.ToLower(c.Author) {
+				crew.Registered = ref.Yes
+			}
+		}
+	}
+	return crew, nil
+}
+
+// behind are the attempts behind a head, by coordinate: those that registered
+// it for a pull request of their own, and those that reviewed it or may have.
+func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (built, reviewed map[pools.Address][]Attempt, err error) {
+	attempts, err := d.Store.Attempts(ctx, Filter{Pull: id, Kind: Build})
+	if err != nil {
+		return nil, nil, err
+	}
+	built, reviewed = map[pools.Address][]Attempt{}, map[pools.Address][]Attempt{}
+	for _, a := range attempts {
+		if a.Head == head {
+			built[a.Address] = append(built[a.Address], a)
+		}
+	}
+	works, err := d.reviewsOf(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, w := range works {
+		if w.Item.Head != head {
+			continue
+		}
+		for _, a := range w.Attempts {
+			if a.Outcome != Returned {
+				reviewed[a.Address] = append(reviewed[a.Address], a)
+			}
+		}
+	}
+	return built, reviewed, nil
+}
+
+// reviewsOf are the reviews that were asked of a pull request, with their
+// attempts.
+func (d *Dispatcher) reviewsOf(ctx context.Context, id ref.PullID) ([]Work, error) {
+	items, err := d.Store.Items(ctx, Filter{Pull: id, Kind: Review})
+	if err != nil {
+		return nil, err
+	}
+	works := make([]Work, 0, len(items))
+	for _, i := range items {
+		w, found, err := d.Store.Work(ctx, i.ID)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			works = append(works, w)
+		}
+	}
+	return works, nil
+}
+
+// login is a coordinate's name on the forge, in the form in which logins are
+// compared.
+func (d *Dispatcher) login(a pools.Address) string { return strings.ToLower(d.Login(a)) }
+
+// operator answers for a coordinate's agent; "" is unknown.
+func operator(s pools.Set, a pools.Address) string {
+	p, _ := s.Pool(a.Pool())
+	return p.Operator
+}
+
+// oneModel is the model that all attempts ran; "" when there are none, or when
+// they differ: then nobody knows which of them did what is to be judged.
+func oneModel(lists ...[]Attempt) string {
+	model := ""
+	for _, list := range lists {
+		for _, a := range list {
+			if model != "" && !strings.EqualFold(model, a.Assignment.Model) {
+				return ""
+			}
+			model = a.Assignment.Model
+		}
+	}
+	return model
+}

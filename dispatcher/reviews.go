@@ -1,0 +1,170 @@
+package dispatcher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"slipway/gate"
+	"slipway/internal/change"
+	"slipway/internal/ref"
+)
+
+// lacking is the requirement that reviews meet.
+const lacking = "approvals"
+
+// hindering are the requirements that have to hold before a review is asked for:
+// without them its head is not to be merged, or not to stay. Checks are none of
+// them: they run meanwhile.
+func hindering() []string {
+	return []string{"open", "draft", "hold", "base", "policy", "registered", "veto"}
+}
+
+// wanting is how many reviews are to be asked for: the approvals that the head
+// lacks, without those that somebody was asked for already. One that was given
+// up, or that a person cancelled, stays asked for: it is theirs to say.
+func (d *Dispatcher) wanting(p prospect) int {
+	c := p.change
+	base, served := d.Serves(c.ID.Repo)
+	if !d.Reviews.On || !served || c.Base != base || c.Outcome != change.Open || c.MergeSHA != "" || c.Head == "" {
+		return 0
+	}
+	if p.snapshot == nil || p.snapshot.Pull.Head != c.Head || p.snapshot.Pull.Canary() {
+		return 0
+	}
+	for _, r := range c.Requirements {
+		if slices.Contains(hindering(), r.Key) && pending(r) {
+			return 0
+		}
+	}
+	n := 0
+	for _, r := range c.Requirements {
+		if r.Key == lacking && pending(r) {
+			n = r.Lacks
+		}
+	}
+	for _, w := range p.reviews {
+		if i := w.Item; i.Head == c.Head && i.State != Done && !i.withdrawn() {
+			n--
+		}
+	}
+	return max(n, 0)
+}
+
+// askReview submits a review of the head of a pull request.
+func (d *Dispatcher) askReview(ctx context.Context, p *prospect, avoid []string) error {
+	c := p.change
+	base, _ := d.Serves(c.ID.Repo)
+	nth := 1
+	for _, w := range p.reviews {
+		if w.Item.Head == c.Head {
+			nth++
+		}
+	}
+	i, faults := draft(self, Submission{
+		Kind: Review, Repo: c.ID.Repo, Pull: c.ID, Base: c.Base,
+		Key:      fmt.Sprintf("review %s at %s %d", c.ID, c.Head, nth),
+		Title:    clip(fmt.Sprintf("Review %s: %s", c.ID, oneLine(c.Title)), longestTitle),
+		Spec:     reviewSpec(c),
+		Selector: d.Reviews.selector(), Priority: d.Reviews.Level.String(),
+	}, base)
+	i.Head, i.Avoid = c.Head, avoid
+	i, _, err := d.submit(ctx, i, faults)
+	if err != nil {
+		return err
+	}
+	p.reviews = append(p.reviews, Work{Item: i})
+	return nil
+}
+
+// aim completes a review that somebody asks for: which head, and by which models
+// not.
+func (d *Dispatcher) aim(ctx context.Context, i *Item) error {
+	p, found, err := d.behold(ctx, i.Pull)
+	if err != nil || !found {
+		return err // an item without a head is refused with all its other faults
+	}
+	if p.change.Outcome == change.Open && p.change.MergeSHA == "" {
+		i.Head, i.Avoid = p.change.Head, p.avoid()
+	}
+	return nil
+}
+
+// avoid are the models that must not review the head: those that wrote any of
+// the pull request, and those of the others that review it or did.
+func (p prospect) avoid() []string {
+	var models []string
+	add := func(a Attempt) {
+		if m := a.Assignment.Model; m != "" && !among(m, models) {
+			models = append(models, m)
+		}
+	}
+	for _, w := range p.builds {
+		for _, a := range w.Attempts {
+			if a.Pull == p.change.ID {
+				add(a)
+			}
+		}
+	}
+	for _, w := range p.reviews {
+		for _, a := range w.Attempts {
+			if w.Item.Head == p.change.Head && (a.Outcome == Live || a.Outcome == Finished || a.Outcome == Shipped) {
+				add(a)
+			}
+		}
+	}
+	return models
+}
+
+// enough says whether the head has the approvals that it needs.
+func (p prospect) enough() bool {
+	return slices.ContainsFunc(p.change.Requirements, func(r gate.Requirement) bool { return r.Key == lacking && r.State == gate.Met })
+}
+
+// withdrawn says whether an item was cancelled by Slipway and not by a person.
+func (i Item) withdrawn() bool {
+	return i.State == Cancelled && (strings.HasPrefix(i.Reason, purposeGone) || strings.HasPrefix(i.Reason, "cancelled by "+self+":"))
+}
+
+// pending says whether a requirement keeps the head from merging.
+func pending(r gate.Requirement) bool {
+	return r.State == gate.Unmet || r.State == gate.Violated || r.State == gate.Unread
+}
+
+// selector is whom the rule asks; "" leaves it to the kind of the work.
+func (r ReviewRule) selector() string {
+	if r.Selector.Role == "" && r.Selector.Tier == "" && r.Selector.Replica == nil {
+		return ""
+	}
+	return r.Selector.String()
+}
+
+// reviewSpec is what a reviewer is to do.
+func reviewSpec(c change.Change) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Review %s at commit %s, which is to be merged to %s.\n\n", c.ID, c.Head, c.Base)
+	fmt.Fprintf(&b, "Say whether it does what it sets out to do, whether it does so without breaking anything else, and whether it is tested. Approve it, or ask for changes and name each of them. The review is of that commit alone; another one will be reviewed anew.\n")
+	return b.String()
+}
+
+// among says whether a list names a model, in whatever way.
+func among(model string, list []string) bool {
+	return slices.ContainsFunc(list, func(m string) bool { return sameModel(m, model) })
+}
+
+// oneLine joins the lines of a text.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// issueNumber is that of the issue that an item came from; 0 for none.
+func issueNumber(i Item) int64 {
+	before, number, _ := strings.Cut(i.Key, "#")
+	if before != "issue "+i.Repo.String() {
+		return 0
+	}
+	p, err := ref.ParsePull(i.Repo.String() + "#" + number)
+	if err != nil {
+		return 0
+	}
+	return p.Number
+}

@@ -1,0 +1,207 @@
+package dispatcher
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"slipway/gate"
+	"slipway/internal/change"
+	"slipway/internal/ref"
+	"slipway/pools"
+)
+
+// prospect is all that a look at a pull request goes by.
+type prospect struct {
+	change change.Change
+	// snapshot is the one judged last; nil when there is none.
+	snapshot *gate.Snapshot
+	// builds are the items whose attempts registered the pull request under their
+	// own name, and reviews those that ask for a review of it.
+	builds, reviews []Work
+}
+
+// look has the items of a pull request follow it, asks for the reviews that it
+// lacks, and withdraws those that nobody needs any more. The same facts a second
+// time change nothing.
+func (d *Dispatcher) look(ctx context.Context, id ref.PullID) error {
+	p, found, err := d.behold(ctx, id)
+	if err != nil || !found {
+		return err
+	}
+	avoid := p.avoid()
+	after := map[ItemID]Item{}
+	scope := p.scope()
+	if len(scope.Items) > 0 {
+		err := d.transact(ctx, scope, func(v View) (Write, error) {
+			var w Write
+			w, after = d.lookStep(v, p, avoid)
+			return w, nil
+		})
+		if err != nil {
+			return fmt.Errorf("settle the items of %s: %w", id, err)
+		}
+	}
+	for n, w := range p.reviews {
+		if i, moved := after[w.Item.ID]; moved {
+			p.reviews[n].Item = i
+		}
+	}
+	for range d.wanting(p) {
+		if err := d.askReview(ctx, &p, avoid); err != nil {
+			return fmt.Errorf("ask for a review of %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+// behold reads what is known of a pull request; found is false when nothing is.
+func (d *Dispatcher) behold(ctx context.Context, id ref.PullID) (p prospect, found bool, err error) {
+	if p.change, found, err = d.Changes.Change(ctx, id); err != nil || !found {
+		return p, false, err
+	}
+	attempts, err := d.Store.Attempts(ctx, Filter{Pull: id, Kind: Build})
+	if err != nil {
+		return p, false, err
+	}
+	var of []ItemID
+	for _, a := range attempts {
+		if d.login(a.Address) == strings.ToLower(p.change.Author) && !slices.Contains(of, a.Item) {
+			of = append(of, a.Item)
+		}
+	}
+	for _, item := range of {
+		w, there, err := d.Store.Work(ctx, item)
+		if err != nil {
+			return p, false, err
+		}
+		if there {
+			p.builds = append(p.builds, w)
+		}
+	}
+	if p.reviews, err = d.reviewsOf(ctx, id); err != nil {
+		return p, false, err
+	}
+	if len(p.reviews) > 0 || d.Reviews.On {
+		p.snapshot, err = d.snapshot(ctx, p.change.Snapshot)
+	}
+	return p, true, err
+}
+
+// snapshot is a judged snapshot; nil when it is not there any more.
+func (d *Dispatcher) snapshot(ctx context.Context, hash string) (*gate.Snapshot, error) {
+	if hash == "" {
+		return nil, nil //nolint:nilnil // there is none before the first verdict
+	}
+	body, found, err := d.Changes.Snapshot(ctx, hash)
+	if err != nil || !found {
+		return nil, err
+	}
+	var s gate.Snapshot
+	if err := json.Unmarshal(body, &s); err != nil {
+		return nil, fmt.Errorf("snapshot %s: %w", hash, err)
+	}
+	return &s, nil
+}
+
+// scope is what the look's step reads: the items that may have to follow.
+func (p prospect) scope() Scope {
+	var s Scope
+	for _, w := range p.builds {
+		if !w.Item.over() || w.Item.State == Done {
+			s.Items = append(s.Items, w.Item.ID)
+		}
+	}
+	for _, w := range p.reviews {
+		if !w.Item.over() {
+			s.Items = append(s.Items, w.Item.ID)
+		}
+	}
+	return s
+}
+
+// lookStep is what becomes of the items of a pull request, and how those are
+// afterwards that were written.
+func (d *Dispatcher) lookStep(v View, p prospect, avoid []string) (Write, map[ItemID]Item) {
+	var out Write
+	after := map[ItemID]Item{}
+	l := d.landing(p)
+	for _, work := range v.Works {
+		w, err := d.fate(v, p, l, work)
+		if err != nil {
+			continue // it is not in the View any more
+		}
+		if len(w.Items) == 0 {
+			w.Items = shun(work.Item, p, avoid)
+		}
+		for _, i := range w.Items {
+			after[i.ID] = i
+		}
+		out.add(w)
+	}
+	return out, after
+}
+
+// fate is what becomes of one item.
+func (d *Dispatcher) fate(v View, p prospect, l landing, work Work) (Write, error) {
+	i := work.Item
+	switch {
+	case i.Kind == Build && l.Merged && !registered(work, p.change):
+		// What landed is not what an attempt registered (W2): it is nobody's.
+		if i.over() || l.Outcome == change.Open {
+			return Write{}, nil
+		}
+		return cancel(v, d.terms, self, i.ID, fmt.Sprintf("%s was merged at %s, which no attempt registered", p.change.ID, p.change.Head))
+	case i.Kind == Review && i.State == Ready && i.Submitter == self && i.Head == p.change.Head && p.enough():
+		return cancel(v, d.terms, self, i.ID, p.change.ID.String()+" has the approvals that it needs")
+	default:
+		return settle(v, d.terms, i.ID, l)
+	}
+}
+
+// landing is what a pull request shows.
+func (d *Dispatcher) landing(p prospect) landing {
+	c := p.change
+	l := landing{Pull: c.ID, Read: true, Head: c.Head, Merged: c.MergeSHA != "", Merge: c.MergeSHA, Outcome: c.Outcome}
+	if p.snapshot == nil {
+		return l
+	}
+	by := map[string]pools.Address{}
+	for _, w := range p.reviews {
+		for _, a := range w.Attempts {
+			by[d.login(a.Address)] = a.Address
+		}
+	}
+	for _, r := range p.snapshot.Reviews {
+		if a, known := by[strings.ToLower(r.Reviewer)]; known && r.State != gate.ReviewNone {
+			l.Reviewed = append(l.Reviewed, sighting{By: a, Head: r.Commit})
+		}
+	}
+	return l
+}
+
+// shun keeps the models from a waiting review that take part in its pull request
+// by now.
+func shun(i Item, p prospect, avoid []string) []Item {
+	if i.Kind != Review || i.State != Ready || i.Head != p.change.Head {
+		return nil
+	}
+	more := slices.Clone(i.Avoid)
+	for _, m := range avoid {
+		if !among(m, more) {
+			more = append(more, m)
+		}
+	}
+	if len(more) == len(i.Avoid) {
+		return nil
+	}
+	i.Avoid = more
+	return []Item{i}
+}
+
+// registered says whether an attempt registered the head that was merged.
+func registered(w Work, c change.Change) bool {
+	return slices.ContainsFunc(w.Attempts, func(a Attempt) bool { return a.Pull == c.ID && a.Head == c.Head })
+}
