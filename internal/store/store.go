@@ -127,6 +127,7 @@ func open(ctx context.Context, o Options, steps fs.FS) (_ *Store, err error) {
 	if s.Reader, err = newReader(path); err != nil {
 		return nil, err
 	}
+	s.Reader.now = s.now
 	if e.session, err = newSession(ctx, e.db, s.now); err != nil {
 		return nil, err
 	}

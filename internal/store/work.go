@@ -98,7 +98,7 @@ func (s *Store) carryOut(ctx context.Context, tx *session, w dispatcher.Write, k
 		func() error { return writeSpends(ctx, tx, w.Spends) },
 		func() error { return writeSet(ctx, tx, w.Set) },
 		func() error { return writeCredentials(ctx, tx, w.Credentials) },
-		func() error { return writeAside(ctx, tx, w, now) },
+		func() error { return writeAside(ctx, tx, w, o.items, now) },
 	} {
 		if err := step(); err != nil {
 			return outcome{}, err

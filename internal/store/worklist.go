@@ -20,7 +20,7 @@ const (
 	latestFirst    = " ORDER BY id DESC"
 	// A delay that is over changes nothing by itself: what it kept back is among
 	// what is ready.
-	nextDue = `SELECT coalesce(min(at), 0) FROM (
+	nextDue = ` FROM (
 			SELECT min(due_at) AS at FROM items WHERE due_at IS NOT NULL
 			UNION ALL SELECT min(due_at) FROM attempts WHERE due_at IS NOT NULL
 			UNION ALL SELECT min(not_before) FROM items WHERE state = 'ready' AND not_before > 0 AND not_before > `
@@ -101,24 +101,28 @@ func (r *Reader) Seats(ctx context.Context) ([]dispatcher.Seat, error) {
 }
 
 // Due is when the next lease, deadline, rise or delay ends; zero: nothing waits
-// for time alone. What has ended already is due until it was dealt with, but a
+// for time alone. It is by the clock of this process. What has ended already is due until it was dealt with, but a
 // delay that is over: who reads Due before looking for what is ready misses
 // none.
 func (r *Reader) Due(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var at int64
-	if _, err := r.row(ctx, dueQuery(r.dialect), []any{micros(r.now())}, &at); err != nil {
+	var clock sql.NullInt64
+	if _, err := r.row(ctx, dueQuery(r.dialect), []any{micros(r.now())}, &at, &clock); err != nil {
 		return time.Time{}, fmt.Errorf("read when work is due: %w", err)
 	}
 	if at == 0 {
 		return time.Time{}, nil
 	}
+	if clock.Valid {
+		at -= clock.Int64 - micros(r.now())
+	}
 	return moment(at), nil
 }
 
 func dueQuery(d dialect) string {
-	return nextDue + "coalesce(" + d.clock + ", $1)) AS times WHERE at IS NOT NULL"
+	return "SELECT coalesce(min(at), 0), " + d.clock + nextDue + "coalesce(" + d.clock + ", $1)) AS times WHERE at IS NOT NULL"
 }
 
 func itemsQuery(f dispatcher.Filter) (query string, args []any) {
@@ -128,17 +132,25 @@ func itemsQuery(f dispatcher.Filter) (query string, args []any) {
 		w.add("pull = ? AND pull <> ''", pullName(f.Pull))
 	}
 	if !f.Address.IsZero() || f.Live {
-		attempts := where{parts: []string{"attempts.item = items.id"}, args: w.args}
+		attempts := where{args: w.args}
 		attempts.attempt(f)
 		w.args = attempts.args
-		w.add("EXISTS (SELECT 1 FROM attempts" + attempts.String() + ")")
+		w.add("id IN (SELECT item FROM attempts" + attempts.String() + ")")
 	}
 	return selectItems + w.String() + latestFirst + limitOf(f), w.args
 }
 
 func attemptsQuery(f dispatcher.Filter) (query string, args []any) {
 	var w where
-	w.attempt(f)
+	if f.Live {
+		// The few that are live are found first, and then put in order.
+		live := where{}
+		live.attempt(f)
+		w.args = live.args
+		w.add("id IN (SELECT id FROM attempts" + live.String() + ")")
+	} else {
+		w.attempt(f)
+	}
 	if !f.Pull.IsZero() {
 		w.add("pull = ? AND pull <> ''", pullName(f.Pull))
 	}
@@ -180,7 +192,7 @@ func (w *where) attempt(f dispatcher.Filter) {
 		w.add("live = 1")
 	}
 	if !f.Address.IsZero() {
-		w.add("attempts.pool = ? AND attempts.address = ?", f.Address.Pool().String(), f.Address.String())
+		w.add("pool = ? AND address = ?", f.Address.Pool().String(), f.Address.String())
 	}
 }
 

@@ -218,9 +218,15 @@ func writeSpends(ctx context.Context, tx *session, spends []dispatcher.Spend) er
 	return nil
 }
 
-// writeAside makes pull requests due and, last of all, seals the entries.
-func writeAside(ctx context.Context, tx *session, w dispatcher.Write, now time.Time) error {
+// writeAside makes pull requests due and, last of all, seals the entries. Those
+// about an item without a number get that of the first new one.
+func writeAside(ctx context.Context, tx *session, w dispatcher.Write, fresh []dispatcher.ItemID, now time.Time) error {
 	p := prepared{journal: plain(w.Journal)}
+	for n := range p.journal {
+		if e := &p.journal[n]; e.Subject == dispatcher.NewItem && len(fresh) > 0 {
+			e.Subject = fmt.Sprint("item ", fresh[0])
+		}
+	}
 	for _, id := range w.Look {
 		p.due = append(p.due, reconcile.Due{Key: reconcile.ChangeKey(id), At: now})
 	}

@@ -47,6 +47,14 @@ func (f *filler) fillKind(v reflect.Value) {
 		v.SetUint(uint64(f.n)) //nolint:gosec // counts up from a small number
 	case reflect.String:
 		v.SetString(fmt.Sprintf("x%d", f.n)) // also a valid owner, name or branch
+	case reflect.Float32, reflect.Float64:
+		v.SetFloat(float64(f.n))
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		f.fill(key)
+		f.fill(value)
+		v.SetMapIndex(key, value)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		f.fill(v.Elem())

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"slipway/dispatcher"
 	"slipway/internal/change"
 	"slipway/internal/fault"
 	"slipway/internal/journal"
@@ -22,6 +23,7 @@ import (
 type Store interface {
 	reconcile.Store
 	reconcile.Queue
+	dispatcher.Store
 	Accept(ctx context.Context, keys []reconcile.Due) error
 	Entries(ctx context.Context, after int64, limit int) ([]journal.Entry, error)
 	VerifyJournal(ctx context.Context) (seq int64, hash string, err error)
@@ -55,6 +57,15 @@ func Run(t *testing.T, place Place) {
 		"model":    testModel,
 		"workers":  testWorkers,
 		"reopen":   testReopen,
+		"works":    testWorkKept,
+		"scopes":   testWorkScopes,
+		"writes":   testWorkWrites,
+		"refused":  testWorkRefused,
+		"times":    testWorkTimes,
+		"lists":    testWorkLists,
+		"pools":    testWorkPools,
+		"rivals":   testWorkRivals,
+		"again":    testWorkReopen,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // each waits for its own disk writes
