@@ -108,7 +108,7 @@ func (w *Worker) supervise(ctx context.Context, o order, out, errs io.Writer) (o
 	var limit <-chan time.Time
 	for told, waiting := ctx.Done(), true; waiting; {
 		select {
-		case <-done:
+		case <-heard:
 			waiting = false
 		case <-told:
 			_, _ = tell.WriteString(stop)
@@ -118,14 +118,12 @@ func (w *Worker) supervise(ctx context.Context, o order, out, errs io.Writer) (o
 			limit = nil
 		}
 	}
-	result.Close() // whoever else holds the other end
-	<-heard
 	var got outcome
-	if json.Unmarshal(bytes.TrimSpace(said.text), &got) == nil && len(said.text) > 0 {
-		return got, nil
+	if len(said.text) == 0 || json.Unmarshal(bytes.TrimSpace(said.text), &got) != nil {
+		got.Alive, err = endMarked(mark+"="+value, killLimit), errUnsupervised
 	}
-	got.Alive = endMarked(mark+"="+value, killLimit)
-	return got, errUnsupervised
+	<-done
+	return got, err
 }
 
 // lookPath finds a program on the PATH of an environment.
