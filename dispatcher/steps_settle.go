@@ -33,8 +33,8 @@ type sighting struct {
 	Head ref.SHA
 }
 
-// noPurpose begins the reason of a review that nobody needs any more.
-const noPurpose = "its purpose is gone"
+// purposeGone begins the reason of a review that nobody needs any more.
+const purposeGone = "its purpose is gone"
 
 // settle has an item of the View follow what its pull request shows. The same
 // facts a second time change nothing.
@@ -92,13 +92,13 @@ func (s *turn) review(l landing) {
 	}
 	switch {
 	case l.Outcome == change.OutcomeClosed:
-		s.withdraw(self, noPurpose, l.Pull.String()+" was closed")
+		s.withdraw(self, purposeGone, l.Pull.String()+" was closed")
 		return
 	case l.Merged || l.Outcome != change.Open:
-		s.withdraw(self, noPurpose, l.Pull.String()+" was merged")
+		s.withdraw(self, purposeGone, l.Pull.String()+" was merged")
 		return
 	case l.Head != "" && l.Head != i.Head:
-		s.withdraw(self, noPurpose, fmt.Sprintf("the head moved to %s", l.Head))
+		s.withdraw(self, purposeGone, fmt.Sprintf("the head moved to %s", l.Head))
 		return
 	}
 	a := s.last(i.Pull)
