@@ -127,7 +127,7 @@ func grant(t terms, c claim, earlier []Attempt, currency string) Grant {
 		Attempt: a.ID, Token: a.Token, Item: i.ID, Builder: a.Address, Kind: i.Kind, Repo: i.Repo, Base: i.Base,
 		Pull: i.Pull, Head: i.Head, Branch: a.Branch, Title: i.Title, Spec: i.Spec, Shape: i.Shape, Try: i.Tries + 1,
 		Assignment: a.Assignment, Config: a.Config, Budget: a.Reserved, Currency: currency,
-		Until: a.Until, Beat: int(t.beat / time.Second), Deadline: a.Deadline,
+		Until: a.Until, Beat: int(t.beat / time.Second), Deadline: a.Deadline, Lease: int(t.lease / time.Second),
 	}
 	if i.Kind != Build {
 		return g
