@@ -298,3 +298,5 @@ func pullOf(n int64) ref.PullID { return ref.PullID{Repo: app, Number: n} }
 
 // headOf makes a commit id of a number.
 func headOf(n int) ref.SHA { return ref.SHA(fmt.Sprintf("%040x", n)) }
+
+func otherRepo() ref.RepoID { return ref.RepoID{Owner: "acme", Name: "tool"} }

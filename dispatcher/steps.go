@@ -190,8 +190,12 @@ func (s *turn) again(reason string, rest time.Duration) {
 	}
 }
 
-// offer lets the item wait for a coordinate.
+// offer lets the item wait for a coordinate, once nobody works on it any more.
 func (s *turn) offer(reason string, rest time.Duration) {
+	if s.work.live() != nil {
+		s.move(Working, reason)
+		return
+	}
 	s.move(Ready, reason)
 	i := &s.work.Item
 	i.NotBefore = time.Time{}

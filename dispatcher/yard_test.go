@@ -2,7 +2,6 @@ package dispatcher
 
 import (
 	"fmt"
-	"testing"
 	"time"
 
 	"slipway/pools"
@@ -16,7 +15,7 @@ type yard struct {
 	asked int
 }
 
-func newYard(t testing.TB) *yard {
+func newYard(t interface{ Fatalf(string, ...any) }) *yard {
 	y := &yard{ledger: newLedger(t.Fatalf), t: testTerms}
 	y.set = fixture()
 	return y
