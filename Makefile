@@ -10,6 +10,7 @@ OUT    ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT    := bin/golangci-lint
+LINT_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slipway/lint
 # Pure packages whose properties are checked at random.
 PURE    := ./gate ./deployer ./internal/change
 
@@ -38,9 +39,12 @@ soak: servers ## the long repetitions: make soak ROUNDS=20 CHECKS=20000
 bench: servers ## measure against references: make bench ONLY=B1,B5 OUT=bench.json
 	@go run ./test/bench -only '$(ONLY)' -out '$(OUT)'
 
-# A cache of its own: a shared one answers with another clone's paths.
+# What another clone found well is well here too, and need not be looked at
+# again. Where something is not, the shared cache may answer with that clone's
+# paths: then a cache of this clone's own says where.
 lint: $(LINT) ## look for mistakes, the floors, and what gofmt would change
-	GOWORK=off GOLANGCI_LINT_CACHE='$(CURDIR)/bin/lint-cache' $(LINT) run ./...
+	@GOWORK=off GOLANGCI_LINT_CACHE='$(LINT_CACHE)' $(LINT) run ./... >/dev/null 2>&1 || \
+		GOWORK=off GOLANGCI_LINT_CACHE='$(CURDIR)/bin/lint-cache' $(LINT) run ./...
 
 fmt: ## write every Go file as gofmt would
 	gofmt -l -w .
