@@ -47,7 +47,7 @@ type WorkReviews struct {
 // config alone to say. Each names its place in the server's file.
 func (s Server) Disagreements(set pools.Set) []Fault {
 	r := &reader{file: s.file}
-	at := func(path string) node { return node{line: s.lines[path], path: path} }
+	at := func(path string) node { return node{line: s.line(path), path: path} }
 	for i, l := range s.Work.Labels {
 		path := fmt.Sprintf("work.labels[%d]", i)
 		r.fits(at(path+".selector"), l.Selector, set)
@@ -77,6 +77,18 @@ func (s Server) Disagreements(set pools.Set) []Fault {
 		claim(fmt.Sprintf("forges[%d].login", i), f.Login)
 	}
 	return sorted(r.faults)
+}
+
+// line is where something stands in the file, or, where nobody wrote it, the
+// mapping that it would stand in.
+func (s Server) line(path string) int {
+	for path != "" {
+		if line := s.lines[path]; line > 0 {
+			return line
+		}
+		path = path[:max(0, strings.LastIndexByte(path, '.'))]
+	}
+	return 0
 }
 
 // fits asks that a selector chooses somebody.
@@ -113,7 +125,7 @@ func (r *serverReader) work() form {
 		may("reviews", r.object(
 			may("selector", r.selector(&reviews.Selector), "Who is asked."),
 			may("priority", r.text(&reviews.Priority, among(priorities()...)), "How soon."),
-		).named("reviews").then(func(node) { w.Reviews = &reviews }), "Asks the pools for the reviews that a pull request lacks, of other models than its author's: `{}` for the defaults.").otherwise("none are asked for"),
+		).named("reviews").seen(r.reader).then(func(node) { w.Reviews = &reviews }), "Asks the pools for the reviews that a pull request lacks, of other models than its author's: `{}` for the defaults.").otherwise("none are asked for"),
 	).then(func(n node) {
 		if 2*w.Heartbeat > w.Lease {
 			r.fault(n, "a heartbeat each %s is too seldom for a lease of %s: want at most half of it", short(w.Heartbeat), short(w.Lease))
@@ -135,7 +147,7 @@ func (r *serverReader) workLabels() form {
 			may("selector", r.selector(&l.Selector), "Who may take it, as `builder`, `builder-lite`, `builder-lite-0` or `builder-*-0`."),
 			may("shape", r.text(&l.Shape, matches(shapePattern, "a shape")).seen(r.reader), "The sort of spec, one of the `shapes` of the pool config.").otherwise("not said"),
 			may("priority", r.text(&l.Priority, among(priorities()...)), "`lowest`, `low`, `normal`, `high` or `highest`."),
-		).named("label")
+		).named("label").seen(r.reader)
 	})
 }
 
