@@ -26,6 +26,7 @@ type shown struct {
 	items    map[dispatcher.ItemID]itemIdentity
 	attempts map[dispatcher.AttemptID]attemptIdentity
 	seats    map[pools.Address]bool
+	open     map[dispatcher.ItemID]bool
 }
 
 // itemIdentity is what of an item never changes.
@@ -92,7 +93,7 @@ func (s *Store) carryOut(ctx context.Context, tx *session, w dispatcher.Write, k
 	}
 	o := outcome{numbered: w.Numbered, news: newsOf(w)}
 	for _, step := range []func() error{
-		func() (err error) { o.items, err = writeItems(ctx, tx, w.Items); return err },
+		func() (err error) { o.items, err = writeItems(ctx, tx, w.Items, known); return err },
 		func() (err error) { o.attempts, err = s.writeAttempts(ctx, tx, w.Attempts, o.items); return err },
 		func() error { return writeSeats(ctx, tx, w.Seats) },
 		func() error { return writeSpends(ctx, tx, w.Spends) },
@@ -113,15 +114,16 @@ func remember(v dispatcher.View, scope dispatcher.Scope) shown {
 		items:    make(map[dispatcher.ItemID]itemIdentity, len(v.Works)+len(v.Ready)),
 		attempts: map[dispatcher.AttemptID]attemptIdentity{},
 		seats:    make(map[pools.Address]bool, len(scope.Seats)),
+		open:     make(map[dispatcher.ItemID]bool, len(v.Works)+len(v.Ready)),
 	}
 	for _, w := range v.Works {
-		known.items[w.Item.ID] = identify(w.Item)
+		known.items[w.Item.ID], known.open[w.Item.ID] = identify(w.Item), isOpen(w.Item.State)
 		for _, a := range w.Attempts {
 			known.attempts[a.ID] = identifyAttempt(a)
 		}
 	}
 	for _, i := range v.Ready {
-		known.items[i.ID] = identify(i)
+		known.items[i.ID], known.open[i.ID] = identify(i), isOpen(i.State)
 	}
 	for _, a := range scope.Seats {
 		known.seats[a] = true

@@ -21,10 +21,13 @@ func TestWorkIsFoundThroughIndexes(t *testing.T) {
 		plans []string
 	}{
 		"what is ready in a lane":     {given(readyItems, "l", 1, 1), []string{"SEARCH items USING INDEX items_ready (lane=?)"}},
+		"lanes in which is work":      {given("WITH asked(name) AS "+d.words+filledLanes, "[]"), []string{"EXISTS USING COVERING INDEX items_ready (lane=?)"}},
 		"the front of a lane":         {given(frontOfLane, "l"), []string{"SEARCH items USING COVERING INDEX items_ready (lane=? AND raised=?)"}},
 		"the last of a flow":          {given(lastOfFlow, "l", "f"), []string{"SEARCH items USING COVERING INDEX items_flowing (lane=? AND flow=?)"}},
 		"an item by its key":          {given(itemOfKey, "k"), []string{"SEARCH items USING COVERING INDEX items_by_key (key=?)"}},
 		"items by number":             {given(itemsOf+d.numbers+" ORDER BY id", "[1]"), []string{"SEARCH items USING INTEGER PRIMARY KEY"}},
+		"keys that are taken":         {given(keysGiven+d.words, "[]"), []string{"SEARCH items USING COVERING INDEX items_by_key (key=?)"}},
+		"requests that are taken":     {given(requestsGiven+d.words, "[]"), []string{"SEARCH attempts USING COVERING INDEX attempts_by_request (request=?)"}},
 		"an attempt's item":           {given(itemOfAttempt, 1), []string{"SEARCH attempts USING INTEGER PRIMARY KEY"}},
 		"attempts by request":         {given(itemsOfRequests+d.words, "[]"), []string{"SEARCH attempts USING INDEX attempts_by_request (request=?)"}},
 		"attempts of items":           {given(attemptsOf+d.numbers+" ORDER BY id", "[1]"), []string{"SEARCH attempts USING INDEX sqlite_autoindex_attempts_1 (item=?)"}},

@@ -20,12 +20,10 @@ const (
 	latestFirst    = " ORDER BY id DESC"
 	// A delay that is over changes nothing by itself: what it kept back is among
 	// what is ready.
-	nextDue = ` FROM (
+	nextDue = `SELECT coalesce(min(at), 0) FROM (
 			SELECT min(due_at) AS at FROM items WHERE due_at IS NOT NULL
 			UNION ALL SELECT min(due_at) FROM attempts WHERE due_at IS NOT NULL
 			UNION ALL SELECT min(not_before) FROM items WHERE state = 'ready' AND not_before > 0 AND not_before > `
-	// openStates is a filter's states as the index of what is open has them.
-	openStates = "state IN ('ready', 'working', 'landing')"
 )
 
 // Work is an item with its attempts, oldest first, as they stood at one moment.
@@ -101,28 +99,24 @@ func (r *Reader) Seats(ctx context.Context) ([]dispatcher.Seat, error) {
 }
 
 // Due is when the next lease, deadline, rise or delay ends; zero: nothing waits
-// for time alone. It is by the clock of this process. What has ended already is due until it was dealt with, but a
+// for time alone. It is by the store's clock, as View.Now is. What has ended already is due until it was dealt with, but a
 // delay that is over: who reads Due before looking for what is ready misses
 // none.
 func (r *Reader) Due(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	var at int64
-	var clock sql.NullInt64
-	if _, err := r.row(ctx, dueQuery(r.dialect), []any{micros(r.now())}, &at, &clock); err != nil {
+	if _, err := r.row(ctx, dueQuery(r.dialect), []any{micros(r.now())}, &at); err != nil {
 		return time.Time{}, fmt.Errorf("read when work is due: %w", err)
 	}
 	if at == 0 {
 		return time.Time{}, nil
 	}
-	if clock.Valid {
-		at -= clock.Int64 - micros(r.now())
-	}
 	return moment(at), nil
 }
 
 func dueQuery(d dialect) string {
-	return "SELECT coalesce(min(at), 0), " + d.clock + nextDue + "coalesce(" + d.clock + ", $1)) AS times WHERE at IS NOT NULL"
+	return nextDue + "coalesce(" + d.clock + ", $1)) AS times WHERE at IS NOT NULL"
 }
 
 func itemsQuery(f dispatcher.Filter) (query string, args []any) {
@@ -170,7 +164,7 @@ func (w *where) item(f dispatcher.Filter, lead bool) {
 	var names []any
 	for _, s := range f.States {
 		names = append(names, string(s))
-		open = open && (s == dispatcher.Ready || s == dispatcher.Working || s == dispatcher.Landing)
+		open = open && isOpen(s)
 	}
 	if !f.Repo.IsZero() {
 		w.add("repo = ?", f.Repo.String())
@@ -179,7 +173,7 @@ func (w *where) item(f dispatcher.Filter, lead bool) {
 		w.add("kind = ?", string(f.Kind))
 	}
 	if open && lead {
-		w.add(openStates)
+		w.add("open = 1")
 	}
 	if len(names) > 0 {
 		w.add("state IN (?"+strings.Repeat(", ?", len(names)-1)+")", names...)

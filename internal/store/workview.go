@@ -16,6 +16,7 @@ const (
 	// readyItems waits for a lock of no other transaction; see session.
 	readyItems = `SELECT schema, document FROM items
 		WHERE lane = $1 AND state = 'ready' AND not_before <= $2 ORDER BY raised DESC, rank, id LIMIT $3`
+	filledLanes  = ` SELECT name FROM asked WHERE EXISTS (SELECT 1 FROM items WHERE lane = name AND state = 'ready')`
 	overdueItems = `SELECT id FROM (
 			SELECT id, due_at FROM (SELECT id, due_at FROM items WHERE due_at <= $1 ORDER BY due_at LIMIT $2) AS late_items
 			UNION ALL
@@ -57,6 +58,9 @@ func (s *Store) view(ctx context.Context, tx *session, scope dispatcher.Scope, n
 		if err := tx.hold(ctx, workHeld); err != nil {
 			return v, err
 		}
+	}
+	if err := holdSeats(ctx, tx, scope.Seats); err != nil {
+		return v, err
 	}
 	for _, part := range []func() error{
 		func() (err error) { v.Works, err = s.worksOf(ctx, tx, scope, now); return err },
@@ -165,10 +169,15 @@ func ready(ctx context.Context, tx *session, scope dispatcher.Scope, now time.Ti
 	if scope.PerLane < 1 {
 		return nil, nil
 	}
-	for n, lane := range scope.Ready {
-		if slices.Contains(scope.Ready[:n], lane) {
+	filled, err := lanesWithWork(ctx, tx, scope.Ready)
+	if err != nil {
+		return nil, err
+	}
+	for _, lane := range scope.Ready {
+		if !filled[text(lane)] {
 			continue
 		}
+		delete(filled, text(lane)) // each once
 		items, err := itemRows(ctx, tx, readyItems+tx.skipLocked, text(lane), micros(now), scope.PerLane)
 		if err != nil {
 			return nil, fmt.Errorf("lane %s: %w", lane, err)
@@ -176,6 +185,25 @@ func ready(ctx context.Context, tx *session, scope dispatcher.Scope, now time.Ti
 		all = append(all, items...)
 	}
 	return all, nil
+}
+
+// lanesWithWork are those of the lanes in which something waits. A coordinate
+// may take from many lanes, and most are empty.
+func lanesWithWork(ctx context.Context, tx *session, lanes []string) (map[string]bool, error) {
+	if len(lanes) == 0 {
+		return nil, nil
+	}
+	filled := map[string]bool{}
+	err := tx.rows(ctx, "WITH asked(name) AS "+tx.words+filledLanes, []any{jsonList(lanes)}, func(rows scanner) error {
+		var lane string
+		err := rows.Scan(&lane)
+		filled[lane] = true
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("lanes: %w", err)
+	}
+	return filled, nil
 }
 
 func ranks(ctx context.Context, tx *session, f *dispatcher.FlowID) (front, last int64, err error) {
@@ -189,6 +217,20 @@ func ranks(ctx context.Context, tx *session, f *dispatcher.FlowID) (front, last 
 		return 0, 0, fmt.Errorf("flow %s of lane %s: %w", f.Flow, f.Lane, err)
 	}
 	return front, last, nil
+}
+
+// holdSeats keeps others from the coordinates, by name: one that nobody knew yet
+// has no row to be held by.
+func holdSeats(ctx context.Context, tx *session, of []pools.Address) error {
+	if tx.lone == nil {
+		return nil
+	}
+	for _, a := range slices.SortedFunc(slices.Values(of), pools.Address.Compare) {
+		if err := tx.hold(ctx, "seat "+a.String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // seats reads those of the coordinates that are known.

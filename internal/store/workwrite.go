@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,10 +16,14 @@ import (
 )
 
 const (
-	insertItem = `INSERT INTO items (state, lane, raised, rank, not_before, due_at, schema, document, id, key, repo, kind, pull, flow)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`
 	updateItem = `UPDATE items SET state = $1, lane = $2, raised = $3, rank = $4, not_before = $5, due_at = $6, schema = $7, document = $8
 		WHERE id = $9`
+	turnItem = `UPDATE items SET state = $1, lane = $2, raised = $3, rank = $4, not_before = $5, due_at = $6, schema = $7, document = $8, open = $10
+		WHERE id = $9`
+	insertItem = `INSERT INTO items (state, lane, raised, rank, not_before, due_at, schema, document, id, open, key, repo, kind, pull, flow)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`
+	keysGiven     = "SELECT 'item ' || id || ' has the key ' || key FROM items WHERE key IN "
+	requestsGiven = "SELECT 'attempt ' || id || ' has the request ' || request FROM attempts WHERE request <> '' AND request IN "
 	insertAttempt = `INSERT INTO attempts (live, due_at, pull, schema, document, id, item, token, request, pool, address, assignment)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`
 	updateAttempt    = `UPDATE attempts SET live = $1, due_at = $2, pull = $3, schema = $4, document = $5 WHERE id = $6`
@@ -30,20 +35,29 @@ const (
 )
 
 // writeItems writes items, and gives the numbers of the new ones.
-func writeItems(ctx context.Context, tx *session, items []dispatcher.Item) ([]dispatcher.ItemID, error) {
-	numbered, err := number[dispatcher.ItemID](ctx, tx, "items", len(items), func(n int) bool { return items[n].ID == 0 })
+func writeItems(ctx context.Context, tx *session, items []dispatcher.Item, known shown) ([]dispatcher.ItemID, error) {
+	var keys []string
+	numbered, err := number[dispatcher.ItemID](ctx, tx, "items", len(items), func(n int) bool {
+		if items[n].ID == 0 && items[n].Key != "" {
+			keys = append(keys, text(items[n].Key))
+		}
+		return items[n].ID == 0
+	})
 	if err != nil {
+		return nil, err
+	}
+	if err := unused(ctx, tx, keysGiven, keys); err != nil {
 		return nil, err
 	}
 	next := numbered
 	for _, i := range items {
 		query := updateItem
-		if i.ID == 0 {
-			if err := unused(ctx, tx, "item", i.Key, itemOfKey); err != nil {
-				return nil, err
-			}
+		switch {
+		case i.ID == 0:
 			query = insertItem
 			i.ID, next = next[0], next[1:]
+		case isOpen(i.State) != known.open[i.ID]:
+			query = turnItem
 		}
 		if err := writeItem(ctx, tx, query, i); err != nil {
 			return nil, fmt.Errorf("write item %d: %w", i.ID, err)
@@ -62,6 +76,9 @@ func writeItem(ctx context.Context, tx *session, query string, i dispatcher.Item
 		notBefore = micros(i.NotBefore)
 	}
 	args := []any{string(i.State), text(i.Lane()), int64(i.Raised), i.Rank, notBefore, itemDue(i), d.schema, d.text, int64(i.ID)}
+	if query != updateItem {
+		args = append(args, bit(isOpen(i.State)))
+	}
 	if query == insertItem {
 		var key any
 		if i.Key != "" {
@@ -71,6 +88,18 @@ func writeItem(ctx context.Context, tx *session, query string, i dispatcher.Item
 	}
 	_, err = tx.exec(ctx, query, args...)
 	return err
+}
+
+// isOpen says whether something will still become of an item.
+func isOpen(s dispatcher.State) bool {
+	return s == dispatcher.Ready || s == dispatcher.Working || s == dispatcher.Landing
+}
+
+func bit(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // itemDue is when time alone changes an item; nil: never. One that waits rises,
@@ -115,8 +144,17 @@ func earliest(times ...time.Time) any {
 // writeAttempts writes attempts, and gives the numbers of the new ones. fresh
 // are the new items.
 func (s *Store) writeAttempts(ctx context.Context, tx *session, attempts []dispatcher.Attempt, fresh []dispatcher.ItemID) ([]dispatcher.AttemptID, error) {
-	numbered, err := number[dispatcher.AttemptID](ctx, tx, "attempts", len(attempts), func(n int) bool { return attempts[n].ID == 0 })
+	var requests []string
+	numbered, err := number[dispatcher.AttemptID](ctx, tx, "attempts", len(attempts), func(n int) bool {
+		if attempts[n].ID == 0 && attempts[n].Request != "" {
+			requests = append(requests, text(attempts[n].Request))
+		}
+		return attempts[n].ID == 0
+	})
 	if err != nil {
+		return nil, err
+	}
+	if err := unused(ctx, tx, requestsGiven, requests); err != nil {
 		return nil, err
 	}
 	written := map[string]bool{}
@@ -134,16 +172,9 @@ func (s *Store) writeAttempts(ctx context.Context, tx *session, attempts []dispa
 		if err != nil {
 			return nil, fault.AsPermanent(fmt.Errorf("write attempt %d: %w", a.ID, err))
 		}
-		live := 0
-		if a.Outcome == dispatcher.Live {
-			live = 1
-		}
-		args := []any{live, attemptDue(a), pullName(a.Pull), d.schema, d.text, int64(a.ID)}
+		args := []any{bit(a.Outcome == dispatcher.Live), attemptDue(a), pullName(a.Pull), d.schema, d.text, int64(a.ID)}
 		query := updateAttempt
 		if isNew {
-			if err := unused(ctx, tx, "attempt", a.Request, "SELECT id FROM attempts WHERE request <> '' AND request = $1"); err != nil {
-				return nil, err
-			}
 			hash, err := s.writeAssignment(ctx, tx, a.Assignment, written)
 			if err != nil {
 				return nil, fmt.Errorf("write the assignment of attempt %d: %w", a.ID, err)
@@ -228,8 +259,9 @@ func writeAside(ctx context.Context, tx *session, w dispatcher.Write, fresh []di
 		}
 	}
 	for _, id := range w.Look {
-		p.due = append(p.due, reconcile.Due{Key: reconcile.ChangeKey(id), At: now})
+		p.due = append(p.due, reconcile.Due{Key: reconcile.ChangeKey(id), At: tx.local()})
 	}
+	p.due = timed(p.due, tx.local())
 	if err := p.writeDue(ctx, tx); err != nil {
 		return err
 	}
@@ -260,18 +292,21 @@ func number[ID ~int64](ctx context.Context, tx *session, table string, n int, is
 	return ids, nil
 }
 
-// unused says whether a key or request is still to be given.
-func unused(ctx context.Context, tx *session, what, name, query string) error {
-	if name == "" {
+// unused refuses names that something has, or that are given twice.
+func unused(ctx context.Context, tx *session, query string, names []string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	var other int64
-	found, err := tx.row(ctx, query, []any{text(name)}, &other)
+	if sorted := slices.Sorted(slices.Values(names)); len(slices.Compact(sorted)) < len(names) {
+		return fault.AsPermanent(fmt.Errorf("a name is given twice among %q", names))
+	}
+	var taken string
+	found, err := tx.row(ctx, query+tx.words, []any{jsonList(names)}, &taken)
 	if err != nil {
-		return fmt.Errorf("look for %s %q: %w", what, name, err)
+		return fmt.Errorf("look for names that are taken: %w", err)
 	}
 	if found {
-		return fault.AsChanged(fmt.Errorf("%s %d has the name %q already", what, other, name))
+		return fault.AsChanged(errors.New(taken))
 	}
 	return nil
 }
