@@ -221,7 +221,11 @@ func (d *Dispatcher) submit(ctx context.Context, i Item, faults []string) (item 
 	var number ItemID
 	err = d.transact(ctx, i.scope(), func(v View) (w Write, err error) {
 		w, item, existed, err = submit(v, d.terms, i, faults)
-		w.Numbered = func(items []ItemID, _ []AttemptID) { number = items[0] }
+		w.Numbered = func(items []ItemID, _ []AttemptID) {
+			for _, id := range items {
+				number = id
+			}
+		}
 		return w, err
 	})
 	if err != nil || existed {

@@ -19,6 +19,10 @@ const (
 	// longestRequest how long its key may be, in bytes.
 	longestWait    = 55
 	longestRequest = 100
+	// perLane is how many items of a lane a match reads beside one for each claim,
+	// and perLaneDeep how many where all of those are not for everybody.
+	perLane     = 64
+	perLaneDeep = 4096
 )
 
 // Claim asks for work for a coordinate, and waits for it as long as r says. nil
@@ -84,21 +88,28 @@ func (d *Dispatcher) attend(ctx context.Context) {
 
 // matchSome answers some claims in one transaction. After an error they wait on.
 func (d *Dispatcher) matchSome(ctx context.Context, batch []*poll) error {
+	ctx = context.WithoutCancel(ctx)
 	scope, pollers := ask(batch)
-	var out matched
-	err := d.transact(context.WithoutCancel(ctx), scope, func(v View) (w Write, _ error) {
-		w, out = d.matchStep(v, pollers)
-		w.Numbered = func(_ []ItemID, ids []AttemptID) { out.numbers = ids }
-		return w, nil
-	})
-	if err != nil {
-		for _, p := range batch {
-			d.desk.settle(p, answer{})
+	for {
+		var out matched
+		err := d.transact(ctx, scope, func(v View) (w Write, _ error) {
+			w, out = d.matchStep(v, pollers)
+			w.Numbered = func(_ []ItemID, ids []AttemptID) { out.numbers = ids }
+			return w, nil
+		})
+		if err != nil {
+			for _, p := range batch {
+				d.desk.settle(p, answer{})
+			}
+			return err
 		}
-		return err
+		if len(out.claims) == 0 && len(out.repeated) == 0 && out.choosy >= scope.PerLane && scope.PerLane < perLaneDeep {
+			scope.PerLane = perLaneDeep
+			continue
+		}
+		d.handOut(ctx, batch, out)
+		return nil
 	}
-	d.handOut(context.WithoutCancel(ctx), batch, out)
-	return nil
 }
 
 // matched is what one match came to.
@@ -108,6 +119,8 @@ type matched struct {
 	waited   []time.Duration
 	repeated map[string]repeat // by request
 	currency string
+	// choosy is how many of the items that were read are not for everybody.
+	choosy int
 }
 
 // repeat is the answer to a request that was answered before.
@@ -118,7 +131,7 @@ type repeat struct {
 
 // ask is what a match has to read for some claims.
 func ask(batch []*poll) (Scope, []poller) {
-	s := Scope{PerLane: len(batch), Load: true, Set: true}
+	s := Scope{PerLane: perLane + len(batch), Load: true, Set: true}
 	pollers := make([]poller, len(batch))
 	for n, p := range batch {
 		pollers[n] = poller{Address: p.as, Request: p.request}
@@ -150,6 +163,11 @@ func (d *Dispatcher) matchStep(v View, pollers []poller) (Write, matched) {
 	out := matched{repeated: map[string]repeat{}}
 	if v.Set != nil {
 		out.currency = v.Set.Currency
+	}
+	for _, i := range v.Ready {
+		if len(i.Avoid) > 0 {
+			out.choosy++
+		}
 	}
 	var behind []Item
 	v.Ready, behind = oneReviewEach(v.Ready)
