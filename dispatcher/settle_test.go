@@ -1,179 +1,323 @@
-package dispatcher
+package dispatcher_test
 
 import (
+	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"slipway/dispatcher"
+	"slipway/gate"
 	"slipway/internal/change"
+	"slipway/internal/ref"
 )
 
-func TestABuildIsDoneOnlyWhenItsChangeHasEndedWell(t *testing.T) {
-	for _, test := range []struct {
-		rule    string
-		shows   []landing
-		state   State
-		outcome Outcome
-		by      bool // accepted
-		says    string
+func asking(c *dispatcher.Config) {
+	c.Reviews = dispatcher.ReviewRule{On: true, Level: dispatcher.High}
+}
+
+// look looks twice: the same facts a second time change nothing.
+func (d *dock) look() {
+	d.t.Helper()
+	if err := d.LookNow(d.t.Context(), pull); err != nil {
+		d.t.Fatal(err)
+	}
+	before, said := fmt.Sprintf("%+v", d.items(dispatcher.Filter{})), len(d.told("work."))
+	if err := d.LookNow(d.t.Context(), pull); err != nil {
+		d.t.Fatal(err)
+	}
+	if after := fmt.Sprintf("%+v", d.items(dispatcher.Filter{})); after != before || len(d.told("work.")) != said {
+		d.t.Errorf("a second look changed something:\n%s\n%s", before, after)
+	}
+}
+
+func (d *dock) reviews(states ...dispatcher.State) []dispatcher.Item {
+	d.t.Helper()
+	return d.items(dispatcher.Filter{Kind: dispatcher.Review, States: states})
+}
+
+func TestReviewsThatAHeadLacksAreAskedForOnce(t *testing.T) {
+	d := newDock(t, asking)
+	d.submit("Mend the pump")
+	built := d.claim("builder-lite-0") // alpha
+	d.finish(built, pull, head(1), "")
+	c := d.judged(change.Change{Head: head(1), Author: "builder-lite-0"}, 2)
+	d.look()
+	asked := d.reviews(dispatcher.Ready)
+	if len(asked) != 2 {
+		t.Fatalf("%d reviews were asked for: %+v", len(asked), asked)
+	}
+	for n, i := range asked {
+		want := fmt.Sprintf("review acme/app#5 at %s %d", head(1), n+1)
+		if i.Key != want || i.Pull != pull || i.Head != head(1) || i.Submitter != "slipway" || i.Raised != dispatcher.High || !slices.Equal(i.Avoid, []string{"alpha-1"}) {
+			t.Errorf("%+v", i)
+		}
+	}
+	d.nothing("reviewer-lite-0") // runs the author's model
+	first := d.claim("reviewer-lite-1")
+	d.until("the other review does without the first one's model", func() bool {
+		return slices.ContainsFunc(d.reviews(dispatcher.Ready), func(i dispatcher.Item) bool { return slices.Equal(i.Avoid, []string{"alpha-1", "beta-1"}) })
+	})
+	second := d.claim("reviewer-lite-2")
+	d.finish(first, pull, head(1), "approved")
+	d.look()
+	if i := d.item(first.Item); i.State != dispatcher.Landing {
+		t.Errorf("a review that nobody saw is %s", i.State)
+	}
+
+	// Seen on an older head, by another, or not at all: no evidence.
+	c = d.judged(c, 2, gate.Review{ID: 1, Reviewer: "reviewer-lite-1", State: gate.ReviewApproved, Commit: head(9)},
+		gate.Review{ID: 2, Reviewer: "mallory", State: gate.ReviewApproved, Commit: head(1)})
+	d.look()
+	if i := d.item(first.Item); i.State != dispatcher.Landing {
+		t.Errorf("a review of another head is evidence: %s", i.State)
+	}
+	seen := gate.Review{ID: 3, Reviewer: "Reviewer-Lite-1", State: gate.ReviewApproved, Commit: head(1)}
+	c = d.judged(c, 1, seen)
+	d.look()
+	if i := d.item(first.Item); i.State != dispatcher.Done || i.Accepted != first.Attempt {
+		t.Errorf("a review that was seen: %+v", i)
+	}
+	if all := d.reviews(); len(all) != 2 {
+		t.Errorf("the one that is still at it covers what lacks: %+v", all)
+	}
+
+	// One that says something else than yes is done, and another is asked for.
+	d.finish(second, pull, head(1), "commented")
+	d.judged(c, 1, seen, gate.Review{ID: 4, Reviewer: "reviewer-lite-2", State: gate.ReviewCommented, Commit: head(1)})
+	d.look()
+	open := d.reviews(dispatcher.Ready)
+	if len(open) != 1 || !slices.Equal(open[0].Avoid, []string{"alpha-1", "gamma-1", "beta-1"}) && !slices.Equal(open[0].Avoid, []string{"alpha-1", "beta-1", "gamma-1"}) || !strings.HasPrefix(open[0].Reason, "nothing can take it: ") {
+		t.Errorf("%+v", open)
+	}
+}
+
+func TestReviewsFollowTheHead(t *testing.T) {
+	d := newDock(t, asking)
+	c := d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+	d.look()
+	g := d.claim("reviewer-lite-0")
+	c.Head = head(2)
+	c = d.judged(c, 2)
+	d.look()
+	if p, err := d.Beat(t.Context(), g.Builder, g.Attempt, dispatcher.Beat{Token: g.Token}); err != nil || !strings.Contains(p.StandDown, string(head(2))) {
+		t.Errorf("who reviews an older head: %+v, %v", p, err)
+	}
+	if open := d.reviews(dispatcher.Ready); len(open) != 2 || open[0].Head != head(2) || open[1].Head != head(2) {
+		t.Errorf("%+v", open)
+	}
+	if old := d.reviews(dispatcher.Cancelled); len(old) != 2 {
+		t.Errorf("%+v", old)
+	}
+
+	// Enough approvals came from people: what nobody began is withdrawn.
+	c = d.judged(c, 0)
+	d.look()
+	if open := d.reviews(dispatcher.Ready, dispatcher.Working); len(open) != 0 {
+		t.Errorf("%+v", open)
+	}
+	c = d.judged(c, 1)
+	d.look()
+	open := d.reviews(dispatcher.Ready)
+	if len(open) != 1 {
+		t.Fatalf("one was taken back: %+v", open)
+	}
+	// What a person withdraws stays so.
+	if err := d.Cancel(t.Context(), "olga", open[0].ID, "I will look myself"); err != nil {
+		t.Fatal(err)
+	}
+	d.look()
+	if open := d.reviews(dispatcher.Ready); len(open) != 0 {
+		t.Errorf("%+v", open)
+	}
+	c.Outcome, c.MergeSHA = change.OutcomeClosed, ""
+	d.judged(c, 1)
+	d.look()
+}
+
+func TestNoReviewIsAskedForWhereItWouldBeInVain(t *testing.T) {
+	lacking := gate.Requirement{Key: "approvals", State: gate.Unmet, Lacks: 2}
+	for name, test := range map[string]struct {
+		with   func(*dispatcher.Config)
+		change func(*change.Change)
 	}{
-		{"nothing that was read settles nothing", []landing{{}}, Landing, Finished, false, ""},
-		{"an open pull request is no end", []landing{{Head: headOf(1)}}, Landing, Finished, false, ""},
-		{"a merge is accepted, and not done", []landing{{Merged: true, Merge: headOf(9)}}, Landing, Finished, true, ""},
-		{"a healthy change is done", []landing{{Merged: true}, {Merged: true, Outcome: change.OutcomeHealthy}}, Done, Shipped, true, "healthy"},
-		{"a healthy change is done, though nobody saw it merge", []landing{{Merged: true, Outcome: change.OutcomeHealthy}}, Done, Shipped, true, "healthy"},
-		{"a superseded one is done", []landing{{Merged: true, Outcome: change.OutcomeSupersede}}, Done, Shipped, true, "superseded"},
-		{"a simulated one is done", []landing{{Merged: true, Outcome: change.OutcomeSimulated}}, Done, Shipped, true, "simulated"},
-		{"one that was rolled back is offered again", []landing{{Merged: true}, {Merged: true, Outcome: change.OutcomeRolled}}, Ready, Failed, false, "rolled back"},
-		{"one that was healthy and was then rolled back too", []landing{{Merged: true, Outcome: change.OutcomeHealthy}, {Merged: true, Outcome: change.OutcomeRolled}}, Ready, Failed, false, "rolled back"},
-		{"one that was closed is offered again", []landing{{Outcome: change.OutcomeClosed}}, Ready, Failed, false, "closed"},
-		{"one that was closed and was merged after all is accepted", []landing{{Outcome: change.OutcomeClosed}, {Merged: true}}, Landing, Failed, true, ""},
-		{"another pull request settles nothing", []landing{{Pull: pullOf(2), Merged: true, Outcome: change.OutcomeHealthy}}, Landing, Finished, false, ""},
+		"where the rule is off": {with: func(c *dispatcher.Config) { c.Reviews.On = false }},
+		"of a repository that is not served": {with: func(c *dispatcher.Config) {
+			c.Serves = func(ref.RepoID) (string, bool) { return "", false }
+		}},
+		"of a draft":                      {change: func(c *change.Change) { c.Requirements[0].State = gate.Violated }},
+		"of one that is held":             {change: func(c *change.Change) { c.Requirements[0] = gate.Requirement{Key: "hold", State: gate.Violated} }},
+		"of a head that nobody built":     {change: func(c *change.Change) { c.Requirements[0] = gate.Requirement{Key: "registered", State: gate.Violated} }},
+		"against a veto":                  {change: func(c *change.Change) { c.Requirements[0] = gate.Requirement{Key: "veto", State: gate.Violated} }},
+		"of one that merged":              {change: func(c *change.Change) { c.MergeSHA = head(7) }},
+		"of one that was closed":          {change: func(c *change.Change) { c.Outcome = change.OutcomeClosed }},
+		"onto another base":               {change: func(c *change.Change) { c.Base = "old" }},
+		"of a head that was not judged":   {change: func(c *change.Change) { c.Head = head(2) }},
+		"of one whose approvals wait not": {change: func(c *change.Change) { c.Requirements[1].State = gate.Waived }},
 	} {
-		t.Run(test.rule, func(t *testing.T) {
-			y := newYard(t)
-			y.want("ann", Submission{})
-			y.land(y.claim("builder-lite-0"), 1, 1)
-			for _, l := range test.shows {
-				if l.Pull.IsZero() {
-					l.Pull = pullOf(1)
+		t.Run(name, func(t *testing.T) {
+			d := newDock(t, asking, func(c *dispatcher.Config) {
+				if test.with != nil {
+					test.with(c)
 				}
-				read := l.Head != "" || l.Merged || l.Outcome != change.Open
-				for range 2 { // the same facts a second time change nothing
-					before := len(y.journal)
-					was := y.works[0].Item
-					if read {
-						y.settle(1, l)
-					} else {
-						y.transact(Scope{Items: []ItemID{1}}, func(v View) Write { w, _ := settle(v, y.t, 1, l); return w })
-					}
-					if was.State == y.item(1).State && was.Accepted == y.item(1).Accepted && len(y.journal) != before {
-						t.Errorf("it was said twice: %+v", y.journal[before:])
-					}
-				}
+			})
+			c := d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+			c.Requirements = []gate.Requirement{{Key: "draft", State: gate.Met}, lacking}
+			if test.change != nil {
+				test.change(&c)
 			}
-			i := y.stands(1, test.state)
-			if a := y.attempt(1); a.Outcome != test.outcome || (i.AcceptedBy != nil) != test.by || (i.Accepted == 1) != test.by || !strings.Contains(i.Reason, test.says) {
-				t.Errorf("the item is %+v, and its attempt %+v", i, a)
-			}
-			if test.by && *i.AcceptedBy != at("builder-lite-0") {
-				t.Errorf("it was accepted by %s", i.AcceptedBy)
+			d.Changes = fixed{d.store, c}
+			d.look()
+			if all := d.reviews(); len(all) != 0 {
+				t.Errorf("%+v", all)
 			}
 		})
 	}
 }
 
-func TestW1AnEarlierAttemptThatMergesTakesTheItem(t *testing.T) {
-	y := newYard(t)
-	y.want("ann", Submission{})
-	one := y.claim("builder-lite-0")
-	if err := y.register(one, 1, 1); err != nil {
-		t.Fatal(err)
+// fixed shows one change as it stands.
+type fixed struct {
+	dispatcher.Changes
+	change change.Change
+}
+
+func (f fixed) Change(context.Context, ref.PullID) (change.Change, bool, error) {
+	return f.change, true, nil
+}
+
+func TestABuildIsDoneWhenItsChangeIsLive(t *testing.T) {
+	d := newDock(t)
+	item := d.submit("Mend the pump")
+	g := d.claim("builder-lite-0")
+	d.finish(g, pull, head(1), "")
+	c := d.judged(change.Change{Head: head(1), Author: "Builder-Lite-0"}, 2)
+	d.look()
+	if i := d.item(item.ID); i.State != dispatcher.Landing {
+		t.Fatalf("while it is open: %s", i.State)
 	}
-	y.pass(testTerms.lease) // it dies
-	two := y.claim("builder-lite-1")
-	if err := y.register(two, 2, 2); err != nil {
-		t.Fatal(err)
+	c.MergeSHA = head(7)
+	c = d.judged(c, 0)
+	d.look()
+	if i := d.item(item.ID); i.State != dispatcher.Landing || i.Accepted != g.Attempt || i.AcceptedBy.String() != "builder-lite-0" {
+		t.Fatalf("once it merged: %+v", i)
 	}
-	y.settle(1, landing{Pull: pullOf(1), Merged: true, Merge: headOf(8)})
-	if i := y.stands(1, Landing); i.Accepted != one.Attempt.ID {
-		t.Fatalf("the item is %+v", i)
+	c.Outcome = change.OutcomeHealthy
+	c = d.judged(c, 0)
+	d.look()
+	if i := d.item(item.ID); i.State != dispatcher.Done {
+		t.Fatalf("once it is live: %+v", i)
 	}
-	p, err := y.beat(two, Beat{})
-	if err != nil || !strings.Contains(p.StandDown, "accepted from builder-lite-0") {
-		t.Fatalf("the other was told %q, %v", p.StandDown, err)
-	}
-	if _, err := y.beat(two, Beat{Stopped: true}); err != nil {
-		t.Fatal(err)
-	}
-	y.stands(1, Landing)
-	y.settle(1, landing{Pull: pullOf(2), Outcome: change.OutcomeClosed}) // the loser's
-	y.stands(1, Landing)
-	y.settle(1, landing{Pull: pullOf(1), Merged: true, Outcome: change.OutcomeHealthy})
-	if i := y.stands(1, Done); y.attempt(1).Outcome != Shipped || y.attempt(2).Outcome != StoodDown || i.Accepted != 1 {
-		t.Errorf("the attempts are %+v", y.works[0].Attempts)
+	c.Outcome = change.OutcomeRolled
+	d.judged(c, 0)
+	d.look()
+	if i := d.item(item.ID); i.State != dispatcher.Ready || i.Accepted != 0 || i.AcceptedBy != nil {
+		t.Errorf("once it was rolled back: %+v", i)
 	}
 }
 
-func TestALiveAttemptCompletesBeforeItShips(t *testing.T) {
-	y := newYard(t)
-	y.want("ann", Submission{})
-	c := y.claim("builder-lite-0")
-	if err := y.register(c, 1, 1); err != nil {
-		t.Fatal(err)
-	}
-	healthy := landing{Pull: pullOf(1), Merged: true, Outcome: change.OutcomeHealthy}
-	y.settle(1, healthy)
-	if i := y.stands(1, Working); i.Accepted != 1 || y.attempt(1).StandDown != "" {
-		t.Fatalf("the item is %+v", i)
-	}
-	if err := y.complete(c, Completion{}); err != nil {
-		t.Fatal(err)
-	}
-	y.settle(1, healthy)
-	y.stands(1, Done)
-}
-
-func TestAReviewIsDoneWhenItIsSeenOnItsHead(t *testing.T) {
-	by := func(name string, head int) landing {
-		return landing{Pull: pullOf(7), Head: headOf(7), Reviewed: []sighting{{at(name), headOf(head)}}}
-	}
-	for _, test := range []struct {
-		rule  string
-		shows landing
-		after time.Duration
-		state State
-		says  string
+func TestWhatNobodyRegisteredIsNobodysWork(t *testing.T) {
+	for name, test := range map[string]struct {
+		author string
+		head   ref.SHA
+		want   dispatcher.State
 	}{
-		{"seen", by("reviewer-lite-0", 7), 0, Done, "seen"},
-		{"another's is not it", by("reviewer-lite-1", 7), 0, Landing, ""},
-		{"one on another head is not it", by("reviewer-lite-0", 6), 0, Landing, ""},
-		{"seen, though the pull request was closed since", landing{Pull: pullOf(7), Outcome: change.OutcomeClosed, Reviewed: by("reviewer-lite-0", 7).Reviewed}, 0, Done, "seen"},
-		{"not seen yet", landing{Pull: pullOf(7), Head: headOf(7)}, testTerms.sight - time.Second, Landing, ""},
-		{"not seen for too long", landing{Pull: pullOf(7), Head: headOf(7)}, testTerms.sight, Ready, "no review by reviewer-lite-0 was seen"},
-		{"the head moved", landing{Pull: pullOf(7), Head: headOf(8)}, 0, Cancelled, "the head moved to " + string(headOf(8))},
-		{"closed", landing{Pull: pullOf(7), Outcome: change.OutcomeClosed}, 0, Cancelled, "was closed"},
-		{"merged", landing{Pull: pullOf(7), Head: headOf(7), Merged: true}, 0, Cancelled, "was merged"},
+		"another's pull request":               {"mallory", head(1), dispatcher.Landing},
+		"a head that somebody else pushed":     {"builder-lite-0", head(2), dispatcher.Cancelled},
+		"the head that the attempt registered": {"builder-lite-0", head(1), dispatcher.Done},
 	} {
-		t.Run(test.rule, func(t *testing.T) {
-			y := newYard(t)
-			y.review(7, 7)
-			y.land(y.claim("reviewer-lite-0"), 7, 7)
-			y.now = y.now.Add(test.after)
-			y.settle(1, test.shows)
-			if i := y.stands(1, test.state); !strings.Contains(i.Reason, test.says) {
-				t.Errorf("the reason is %q", i.Reason)
-			}
-			entries := len(y.journal)
-			if y.settle(1, test.shows); len(y.journal) != entries {
-				t.Errorf("it was said twice: %+v", y.journal[entries:])
+		t.Run(name, func(t *testing.T) {
+			d := newDock(t)
+			item := d.submit("Mend the pump")
+			d.finish(d.claim("builder-lite-0"), pull, head(1), "")
+			d.judged(change.Change{Head: test.head, Author: test.author, MergeSHA: head(7), Outcome: change.OutcomeHealthy}, 0)
+			d.look()
+			if i := d.item(item.ID); i.State != test.want {
+				t.Errorf("it is %s (%s), want %s", i.State, i.Reason, test.want)
 			}
 		})
 	}
 }
 
-func TestAReviewWhosePurposeIsGoneIsStoppedAndOneThatWasGivenCounts(t *testing.T) {
-	y := newYard(t)
-	y.review(7, 7)
-	c := y.claim("reviewer-lite-0")
-	if err := y.register(c, 7, 7); err != nil {
+func TestAHintIsFollowedAndAResyncRepeatsIt(t *testing.T) {
+	d := newDock(t)
+	item := d.submit("Mend the pump")
+	d.finish(d.claim("builder-lite-0"), pull, head(1), "")
+	c := d.judged(change.Change{Head: head(1), Author: "builder-lite-0", MergeSHA: head(7)}, 0)
+	if err := d.Look(t.Context(), pull); err != nil {
 		t.Fatal(err)
 	}
-	y.settle(1, landing{Pull: pullOf(7), Head: headOf(8)})
-	y.stands(1, Cancelled)
-	if p, err := y.beat(c, Beat{}); err != nil || !strings.Contains(p.StandDown, "the head moved") {
-		t.Fatalf("it was told %q, %v", p.StandDown, err)
-	}
-	// One that died after its review was sent needs no second.
-	y.review(9, 9)
-	c = y.claim("reviewer-lite-1")
-	if err := y.register(c, 9, 9); err != nil {
+	d.until("the hint is followed", func() bool { return d.item(item.ID).Accepted != 0 })
+	c.Outcome = change.OutcomeHealthy
+	d.judged(c, 0)
+	if err := d.ResyncNow(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	y.pass(testTerms.lease)
-	y.stands(2, Ready)
-	y.settle(2, landing{Pull: pullOf(9), Head: headOf(9), Reviewed: []sighting{{at("reviewer-lite-1"), headOf(9)}}})
-	if i := y.stands(2, Done); i.Accepted != c.Attempt.ID || y.attempt(c.Attempt.ID).Outcome != Shipped {
-		t.Errorf("the item is %+v", i)
+	d.until("a resync makes up for one that was lost", func() bool { return d.item(item.ID).State == dispatcher.Done })
+}
+
+func TestAReviewThatAPersonAsksForIsOfTheHead(t *testing.T) {
+	d := newDock(t)
+	s := dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Have a look", Pull: pull}
+	if _, _, err := d.Submit(t.Context(), "sam", s); err == nil || !strings.Contains(err.Error(), "nothing is known of acme/app#5") {
+		t.Errorf("of one that nobody knows: %v", err)
+	}
+	d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+	i, _, err := d.Submit(t.Context(), "sam", s)
+	if err != nil || i.Head != head(1) {
+		t.Fatalf("%+v, %v", i, err)
+	}
+	if g := d.claim("reviewer-lite-0"); g.Item != i.ID || g.Head != head(1) || g.Pull != pull {
+		t.Errorf("%+v", g)
+	}
+}
+
+func TestTheGateIsToldWhoTheBuildersAre(t *testing.T) {
+	d := newDock(t)
+	crew, err := d.Crew(t.Context(), pull, head(1))
+	if err != nil || crew.Read != ref.Yes || len(crew.Members) != 7 || crew.Registered != ref.Unknown || crew.Members["builder-lite-0"] != (gate.Principal{Kind: gate.KindAgent, Operator: "olga", Pool: "builder-lite"}) {
+		t.Fatalf("at first: %+v, %v", crew, err)
+	}
+	d.submit("Mend the pump")
+	d.finish(d.claim("builder-lite-0"), pull, head(1), "")
+	c := d.judged(change.Change{Head: head(1), Author: "builder-lite-0"}, 2)
+	if _, _, err := d.Submit(t.Context(), "sam", dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Have a look", Pull: pull}); err != nil {
+		t.Fatal(err)
+	}
+	d.finish(d.claim("reviewer-lite-1"), pull, head(1), "approved")
+	// What they run from now on says nothing of what they did.
+	s := fleet()
+	for a := range s.Replicas {
+		s.Replicas[a] = "gamma"
+	}
+	if _, _, err := d.Apply(t.Context(), "olga", "swap", s); err != nil {
+		t.Fatal(err)
+	}
+	crew, err = d.Crew(t.Context(), pull, head(1))
+	if err != nil || crew.Registered != ref.Yes {
+		t.Fatalf("%+v, %v", crew, err)
+	}
+	for login, model := range map[string]string{"builder-lite-0": "alpha-1", "reviewer-lite-1": "beta-1", "reviewer-lite-2": "", "builder-lite-1": ""} {
+		if got := crew.Members[login].Model; got != model {
+			t.Errorf("%s ran %q, want %q", login, got, model)
+		}
+	}
+	if crew, err := d.Crew(t.Context(), pull, head(2)); err != nil || crew.Registered != ref.No || crew.Members["builder-lite-0"].Model != "" {
+		t.Errorf("a head that nobody registered: %+v, %v", crew, err)
+	}
+
+	// Two attempts of one coordinate that ran different models: nobody knows which
+	// did it.
+	if _, _, err := d.Submit(t.Context(), "sam", dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Once more", Pull: pull, Selector: "reviewer-lite-1"}); err != nil {
+		t.Fatal(err)
+	}
+	d.finish(d.claim("reviewer-lite-1"), pull, head(1), "approved")
+	if crew, err := d.Crew(t.Context(), pull, head(1)); err != nil || crew.Members["reviewer-lite-1"].Model != "" {
+		t.Errorf("%+v, %v", crew.Members["reviewer-lite-1"], err)
+	}
+	c.Author = "carol"
+	d.judged(c, 2)
+	if crew, err := d.Crew(t.Context(), pull, head(1)); err != nil || crew.Registered != ref.No {
+		t.Errorf("registered by another than its author: %+v, %v", crew, err)
 	}
 }
