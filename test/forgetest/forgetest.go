@@ -1,5 +1,5 @@
-// Package forgetest is the conformance suite of reconcile.Forge: what every
-// adapter to a forge must read, write and refuse. It acts on the forge as its
+// Package forgetest is the conformance suite of reconcile.Forge and of
+// dispatcher.Issues: what every adapter to a forge must read, write and refuse. It acts on the forge as its
 // people would, through a World that the adapter's own tests provide, and looks
 // at it through the adapter alone.
 package forgetest
@@ -48,6 +48,7 @@ type Place interface {
 	Pulls
 	Reviews
 	Reports
+	Issues
 }
 
 // Bench is what the suite is about.
@@ -95,6 +96,18 @@ type Reports interface {
 	Ran(t *testing.T, id ref.PullID, head ref.SHA)
 }
 
+// Issues are the acts on issues, and what became of one.
+type Issues interface {
+	OpenIssue(t *testing.T, who Person, title, body string, labels ...string) int64
+	// LabelIssue sets a label, which is made where there is none, and UnlabelIssue
+	// takes it off; of a pull request too.
+	LabelIssue(t *testing.T, who Person, number int64, label string)
+	UnlabelIssue(t *testing.T, who Person, number int64, label string)
+	CloseIssue(t *testing.T, number int64)
+	// Issue says whether one is open, and what was said on it, oldest first.
+	Issue(t *testing.T, number int64) (open bool, comments []string)
+}
+
 // Run runs the whole suite in a world.
 func Run(t *testing.T, w World) {
 	RunIdentity(t, w)
@@ -106,6 +119,7 @@ func Run(t *testing.T, w World) {
 		"Statuses":  testStatuses,
 		"MergeHead": testMergeHead,
 		"Contents":  testContents,
+		"Issues":    testIssues,
 	})
 }
 
@@ -122,6 +136,7 @@ func RunIdentity(t *testing.T, w World) {
 		"Release":     testRelease,
 		"Revert":      testRevert,
 		"Faults":      testFaults,
+		"Settle":      testSettle,
 	})
 }
 

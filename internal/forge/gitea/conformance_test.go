@@ -48,6 +48,7 @@ type square struct {
 
 	mutex     sync.Mutex
 	workflows int
+	labels    map[string]int64 // that were made, by name
 }
 
 // Place makes a repository as onboarding leaves it: the reviewers read it as a
@@ -58,7 +59,7 @@ func (w *town) Place(t *testing.T, name string, r forgetest.Rules) forgetest.Pla
 	fatal(t, w.CreateRepo(ctx, suiteOwner, name, true))
 	read := map[string]string{"repo.code": "read", "repo.pulls": "read"}
 	fatal(t, w.CreateTeam(ctx, suiteOwner, server.Team{Name: "reviewers-" + name, Units: read, Repositories: []string{name}, Members: []string{"carol", "dave", "slipway"}}))
-	s := &square{town: w, id: ref.RepoID{Owner: suiteOwner, Name: name}}
+	s := &square{town: w, id: ref.RepoID{Owner: suiteOwner, Name: name}, labels: map[string]int64{}}
 	fatal(t, w.SetCollaborator(ctx, suiteOwner, name, "slipway", server.Admin))
 	for _, login := range []string{"alice", "ci"} {
 		fatal(t, w.SetCollaborator(ctx, suiteOwner, name, login, server.Write))

@@ -55,6 +55,7 @@ type Client struct {
 	memory   memory // of pull requests
 	teams    recent // who is in a team
 	mayWrite recent // who may write to a repository
+	labels   labellings
 }
 
 var _ reconcile.Forge = (*Client)(nil)

@@ -15,12 +15,26 @@ import (
 	"slipway/internal/ref"
 )
 
-// hookEvents are those that Slipway wants delivered.
+// hookEvents are those that Slipway wants delivered, by the names under which
+// Gitea shows them.
 func hookEvents() []string {
 	return []string{
 		"push", "create", "delete", "status", "pull_request", "pull_request_sync", "pull_request_label",
 		"pull_request_review", "pull_request_review_request", "pull_request_comment", "workflow_run", "workflow_job",
+		"issues", "issue_label",
 	}
+}
+
+// orderedEvents are the same as they are asked for: "issues" would bring what is
+// said on them too.
+func orderedEvents() []string {
+	events := hookEvents()
+	for i, e := range events {
+		if e == "issues" {
+			events[i] = "issues_only"
+		}
+	}
+	return events
 }
 
 // hookRow is a webhook as Gitea shows it: without its secret, and without
@@ -74,7 +88,7 @@ func (g Guard) setHook(ctx context.Context, repo ref.RepoID, h onboard.Hook) err
 		}
 	}
 	_, err := g.call(ctx, http.MethodPost, repoPath(repo, "hooks"), map[string]any{
-		"type": "gitea", "active": h.Active, "events": hookEvents(),
+		"type": "gitea", "active": h.Active, "events": orderedEvents(),
 		"config": map[string]string{"url": h.URL, "content_type": "json", "secret": h.Secret.Reveal()},
 	}, nil)
 	return err

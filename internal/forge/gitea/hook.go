@@ -58,10 +58,11 @@ type delivery struct {
 		Number int64 `json:"number"`
 	} `json:"pull_request"`
 
-	Issue *struct { // a comment
+	Issue *struct { // an issue, or a comment on one or on a pull request
 		Number int64 `json:"number"`
 	} `json:"issue"`
-	OnPull bool `json:"is_pull"`
+	OnPull  bool            `json:"is_pull"`
+	Comment json.RawMessage `json:"comment"`
 
 	Context *string `json:"context"` // status
 	SHA     string  `json:"sha"`
@@ -113,10 +114,13 @@ func (d delivery) hint() (reconcile.Hint, bool, error) {
 	case d.Job != nil:
 		return ofCommit(d.Job.Head)
 	case d.Issue != nil:
-		if !d.OnPull {
-			return reconcile.Hint{}, false, nil
+		switch {
+		case d.OnPull:
+			return ofPull(d.Issue.Number)
+		case len(d.Comment) > 0:
+			return reconcile.Hint{}, false, nil // what is said on an issue changes nothing
 		}
-		return ofPull(d.Issue.Number)
+		return reconcile.Hint{Issues: true}, true, nil
 	case d.Pull != nil:
 		if d.Number != d.Pull.Number {
 			return reconcile.Hint{}, false, fmt.Errorf("it is about number %d and number %d", d.Number, d.Pull.Number)

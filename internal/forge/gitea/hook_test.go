@@ -71,7 +71,9 @@ func TestRecordedDeliveries(t *testing.T) {
 		{"pull_request_label__label_cleared", own},
 		{"pull_request_assign__assigned", own},
 		{"pull_request_milestone__milestoned", own},
-		{"issues__opened", nil},
+		{"issues__opened", &reconcile.Hint{Repo: deliveries, Issues: true}},
+		{"issues__closed", &reconcile.Hint{Repo: deliveries, Issues: true}},
+		{"issue_label__label_updated", &reconcile.Hint{Repo: deliveries, Issues: true}},
 		{"issue_comment__created", nil},
 		{"fork", nil},
 		{"wiki__created", nil},
@@ -179,7 +181,9 @@ func TestHint(t *testing.T) {
 		{name: "a status on half a commit id is an error", body: `{` + repo + `,"context":"ci","sha":"cfb7f5f"}`, bad: true},
 		{name: "an unknown event is no hint", body: `{` + repo + `,"package":{"name":"x"}}`},
 		{name: "an event of no repository is no hint", body: `{"action":"created","organization":{}}`},
-		{name: "a comment on an issue that is no pull request is no hint", body: `{` + repo + `,"issue":{"number":3},"is_pull":false}`},
+		{name: "a comment on an issue that is no pull request is no hint", body: `{` + repo + `,"issue":{"number":3},"comment":{"id":1},"is_pull":false}`},
+		{name: "an issue tells of issues", body: `{` + repo + `,"action":"label_updated","issue":{"number":3}}`,
+			want: reconcile.Hint{Repo: app, Issues: true}},
 		{name: "a status of the gate itself is no hint", body: `{` + repo + `,"context":"slipway/gate","sha":"` + sha + `"}`},
 		{name: "a new tag is no hint", body: `{` + repo + `,"ref":"v1.0.0","ref_type":"tag","sha":"` + sha + `"}`},
 		{name: "a branch with slashes keeps its name", body: `{` + repo + `,"ref":"refs/heads/fix/a/b","before":"","after":"` + sha + `"}`,
@@ -246,7 +250,7 @@ func FuzzHint(f *testing.F) {
 			t.Errorf("a hint about %s, which the body does not name", hint.Repo)
 		}
 		about := 0
-		for _, said := range []bool{hint.Number > 0, hint.SHA != "", hint.Branch != ""} {
+		for _, said := range []bool{hint.Number > 0, hint.SHA != "", hint.Branch != "", hint.Issues} {
 			if said {
 				about++
 			}

@@ -106,6 +106,7 @@ func (w *world) testDeliveries(t *testing.T) {
 	in.wait("push", reconcile.Hint{Repo: r.id, Branch: "feat1"})
 	id := r.open(w.alice, "feat1", "feat: a")
 	pull, commit := reconcile.Hint{Repo: r.id, Number: id.Number}, reconcile.Hint{Repo: r.id, SHA: head}
+	issues := reconcile.Hint{Repo: r.id, Issues: true}
 	in.wait("pull_request__opened", pull)
 	in.wait("status", commit)
 	in.wait("workflow_run__completed", commit)
@@ -157,12 +158,16 @@ func (w *world) testDeliveries(t *testing.T) {
 		{"opened again", "pull_request__reopened", pull, func(r *repository) {
 			r.do(w.alice, http.MethodPatch, "/pulls/"+number, map[string]string{"state": "open"}, nil)
 		}},
-		{"an issue that is no pull request", "issues__opened", reconcile.Hint{}, func(r *repository) {
+		{"an issue that is no pull request", "issues__opened", issues, func(r *repository) {
 			var made struct {
 				Number int64 `json:"number"`
 			}
 			r.do(w.alice, http.MethodPost, "/issues", map[string]string{"title": "an issue"}, &made)
 			issue = made.Number
+		}},
+		{"a label on that", "issue_label__label_updated", issues, func(r *repository) { r.label(ref.PullID{Repo: r.id, Number: issue}, "work") }},
+		{"that closed", "issues__closed", issues, func(r *repository) {
+			r.do(w.alice, http.MethodPatch, "/issues/"+itoa(issue), map[string]string{"state": "closed"}, nil)
 		}},
 		{"a comment on that", "issue_comment__created", reconcile.Hint{}, func(r *repository) {
 			r.say(w.carol, ref.PullID{Repo: r.id, Number: issue}, "hello")

@@ -38,34 +38,45 @@ type event struct {
 	NewRef  string    `json:"new_ref"` // of a change of the base
 	Created time.Time `json:"created_at"`
 	Updated time.Time `json:"updated_at"`
+	// Label is the one that was set or taken off.
+	Label *issueLabel `json:"label"`
 }
 
 // emptyPages is how many pages of a timeline may come empty, one after another,
 // before there is taken to be nothing behind them.
 const emptyPages = 3
 
-// timeline reads all of it. Without a page the server gives thirty rows. It
+// timeline reads what was said and done on a pull request.
+func (c *Client) timeline(ctx context.Context, id ref.PullID, author string, said int) (timeline, error) {
+	events, err := c.events(ctx, id, said)
+	if err != nil {
+		return timeline{}, err
+	}
+	return toTimeline(events, author), nil
+}
+
+// events reads a whole timeline. Without a page the server gives thirty rows. It
 // leaves out what the bot may not see once it has cut a page, and counts a page's
 // rows for the rows there are: a page that is short is the last one only if as
 // much was said by then as the pull request's own record tells.
-func (c *Client) timeline(ctx context.Context, id ref.PullID, author string, said int) (timeline, error) {
+func (c *Client) events(ctx context.Context, id ref.PullID, said int) ([]event, error) {
 	path := repoPath(id.Repo, "issues", strconv.FormatInt(id.Number, 10), "timeline")
 	var all []event
 	empty := 0
 	for page := 1; page <= pageLimit; page++ {
 		var events []event
 		if _, err := c.get(ctx, fmt.Sprintf("%s?page=%d&limit=%d", path, page, pageSize), &events); err != nil {
-			return timeline{}, err
+			return nil, err
 		}
 		all = append(all, events...)
 		if empty++; len(events) > 0 {
 			empty = 0
 		}
 		if len(events) < pageSize && spoken(all) >= said || empty >= emptyPages {
-			return toTimeline(all, author), nil
+			return all, nil
 		}
 	}
-	return timeline{}, fault.AsPermanent(fmt.Errorf("the timeline has more than %d pages", pageLimit))
+	return nil, fault.AsPermanent(fmt.Errorf("the timeline has more than %d pages", pageLimit))
 }
 
 // spoken counts what a pull request's record counts for its comments.

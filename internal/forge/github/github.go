@@ -74,6 +74,7 @@ type Client struct {
 	sdk      *sdk.Client
 	app      *sdk.Client // signs as the App itself; nil with a token
 	onUnread func(error)
+	labels   labellings
 
 	mu    sync.Mutex
 	self  *account             // once read

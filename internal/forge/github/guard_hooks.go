@@ -16,7 +16,7 @@ import (
 // hookEvents are what Hint makes something of. Others may be delivered too.
 func hookEvents() []string {
 	return []string{
-		"branch_protection_rule", "check_run", "issue_comment", "member", "pull_request", "pull_request_review", "push",
+		"branch_protection_rule", "check_run", "issue_comment", "issues", "member", "pull_request", "pull_request_review", "push",
 		"repository_ruleset", "status", "team_add", "workflow_run",
 	}
 }

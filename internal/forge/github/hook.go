@@ -62,10 +62,11 @@ type delivery struct {
 		Number int64 `json:"number"`
 	} `json:"pull_request"` // and its reviews, their comments and threads
 
-	Issue *struct { // issue_comment
+	Issue *struct { // issues, issue_comment
 		Number int64           `json:"number"`
 		Pull   json.RawMessage `json:"pull_request"` // there for a pull request only
 	} `json:"issue"`
+	Comment json.RawMessage `json:"comment"`
 
 	Context *string `json:"context"` // status
 	SHA     string  `json:"sha"`
@@ -127,10 +128,13 @@ func (d delivery) hint() (reconcile.Hint, bool, error) {
 	}
 	switch {
 	case d.Issue != nil:
-		if len(d.Issue.Pull) == 0 || string(d.Issue.Pull) == "null" {
-			return reconcile.Hint{}, false, nil
+		switch {
+		case len(d.Issue.Pull) > 0 && string(d.Issue.Pull) != "null":
+			return ofPull(d.Issue.Number)
+		case len(d.Comment) > 0:
+			return reconcile.Hint{}, false, nil // what is said on an issue changes nothing
 		}
-		return ofPull(d.Issue.Number)
+		return reconcile.Hint{Issues: true}, true, nil
 	case d.Pull != nil:
 		if d.Number != 0 && d.Number != d.Pull.Number {
 			return reconcile.Hint{}, false, fmt.Errorf("it is about number %d and number %d", d.Number, d.Pull.Number)

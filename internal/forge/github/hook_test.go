@@ -85,6 +85,7 @@ func TestHint(t *testing.T) {
 		{"a review", `{"action":"submitted","review":{},"pull_request":{"number":7},` + repo + `}`, pull, ""},
 		{"a pull request that contradicts itself is refused", `{"number":8,"pull_request":{"number":7},` + repo + `}`, nil, "number 8 and number 7"},
 		{"a comment on a pull request", `{"issue":{"number":7,"pull_request":{"url":"x"}},"comment":{},` + repo + `}`, pull, ""},
+		{"an issue that was labelled is news of issues", `{"action":"labeled","issue":{"number":7},"label":{"name":"work"},` + repo + `}`, &reconcile.Hint{Repo: someRepo(), Issues: true}, ""},
 		{"a comment on an issue is no news", `{"issue":{"number":7},"comment":{},` + repo + `}`, nil, ""},
 		{"a comment on an issue that says so with null is no news", `{"issue":{"number":7,"pull_request":null},"comment":{},` + repo + `}`, nil, ""},
 		{"a check run", `{"check_run":{"head_sha":` + sha + `},` + repo + `}`, commit, ""},
@@ -167,7 +168,7 @@ func examples(tb testing.TB) []example {
 func TestPublishedDeliveries(t *testing.T) {
 	kinds := map[string]string{
 		"branch_protection_rule": "people", "check_run": "commit", "check_suite": "commit",
-		"deployment": "commit", "deployment_review": "commit", "deployment_status": "commit", "issues": "pull", "member": "people",
+		"deployment": "commit", "deployment_review": "commit", "deployment_status": "commit", "issues": "issues", "member": "people",
 		"pull_request": "pull", "pull_request_review": "pull", "pull_request_review_comment": "pull", "pull_request_review_thread": "pull",
 		"push": "branch", "status": "commit", "team": "people", "team_add": "people", "workflow_job": "commit", "workflow_run": "commit",
 	}
@@ -206,7 +207,7 @@ func TestEveryWebhookThatIsPublished(t *testing.T) {
 	}
 	kinds := map[string]string{
 		"branch-protection-rule": "people", "check-run": "commit", "check-suite": "commit", "create": "branch", "delete": "branch",
-		"member": "people", "pull-request": "pull", "pull-request-review": "pull", "pull-request-review-comment": "pull",
+		"issues": "issues", "member": "people", "pull-request": "pull", "pull-request-review": "pull", "pull-request-review-comment": "pull",
 		"pull-request-review-thread": "pull", "push": "branch", "repository-ruleset": "people", "status": "commit", "team": "people", "team-add": "people",
 		"workflow-job": "commit", "workflow-run": "commit",
 	}
@@ -286,12 +287,12 @@ func kindOf(t *testing.T, h reconcile.Hint) string {
 		t.Errorf("hint %+v: %v", h, err)
 	}
 	kind := ""
-	for k, set := range map[string]bool{"pull": h.Number > 0, "commit": h.SHA != "", "branch": h.Branch != "", "people": h.People} {
+	for k, set := range map[string]bool{"pull": h.Number > 0, "commit": h.SHA != "", "branch": h.Branch != "", "people": h.People, "issues": h.Issues} {
 		if set {
 			kind += k
 		}
 	}
-	if !slices.Contains([]string{"pull", "commit", "branch", "people"}, kind) {
+	if !slices.Contains([]string{"pull", "commit", "branch", "people", "issues"}, kind) {
 		t.Errorf("hint %+v is about %q", h, kind)
 	}
 	return kind
@@ -303,6 +304,7 @@ func FuzzHint(f *testing.F) {
 	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"issue":{"number":7,"pull_request":{}}}`))
 	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"check_run":{"head_sha":"1111111111111111111111111111111111111111"}}`))
 	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"ref":"refs/heads/main","after":""}`))
+	f.Add([]byte(`{"repository":{"full_name":"acme/app"},"issue":{"number":7},"action":"labeled"}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		hint, ok, err := Hint(http.Header{}, body)

@@ -10,6 +10,7 @@ func sentWebhooks() []string {
 		"pull-request-converted-to-draft", "pull-request-ready-for-review",
 		"pull-request-review-submitted", "pull-request-review-dismissed",
 		"issue-comment-created", "issue-comment-edited",
+		"issues-opened", "issues-closed", "issues-reopened", "issues-labeled", "issues-unlabeled",
 		"push", "create", "delete", "status", "check-run-created", "check-run-completed",
 		"workflow-run-requested", "workflow-run-completed", "workflow-job-queued", "workflow-job-completed",
 		"release-published",
@@ -52,18 +53,6 @@ func (s *Server) announceComment(r *repository, p *pull, k *comment, action stri
 		more["changes"] = object{}
 	}
 	s.announce(r, "issue_comment", action, who, more)
-}
-
-// issue is a pull request as the issue that it also is.
-func (s *Server) issue(r *repository, p *pull) object {
-	o := s.pullRequest(r, p)
-	for _, only := range []string{"head", "base", "requested_reviewers", "requested_teams", "merge_commit_sha", "merged_at"} {
-		delete(o, only)
-	}
-	o["comments"] = len(r.commentsOn(p.number))
-	o["pull_request"] = object{"url": o["url"], "html_url": o["html_url"], "diff_url": s.html(r), "patch_url": s.html(r), "merged_at": timeOrNull(p.mergedAt)}
-	o["user"] = s.user(p.author)
-	return o
 }
 
 func (s *Server) announceStatus(r *repository, st *status) {

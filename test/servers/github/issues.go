@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-func (c *call) issueOf() *pull { return c.repo.pull(c.number("issue_number")) }
-
 func (c *call) listComments() reply {
 	if c.issueOf() == nil {
 		return c.notFound()
@@ -57,7 +55,7 @@ func (c *call) editComment() reply {
 		return c.invalid("IssueComment", "body", "missing_field", "")
 	}
 	k.body, k.updated = in.Body, now()
-	if p := c.repo.pull(k.number); p != nil {
+	if p := c.repo.issueNumbered(k.number); p != nil {
 		p.touch()
 		c.announceComment(c.repo, p, k, "edited", c.cred.who)
 	}
@@ -144,7 +142,7 @@ func (c *call) removeIssueLabel() reply {
 	p.labels = slices.DeleteFunc(p.labels, func(l string) bool { return l == name })
 	p.touch()
 	p.events = append(p.events, event{id: c.id(), name: "unlabeled", actor: c.cred.who, at: now(), label: name})
-	c.announcePull(c.repo, p, "unlabeled", c.cred.who, object{"label": c.label(c.repo, c.repo.label(name))})
+	c.announceIssue(c.repo, p, "unlabeled", c.cred.who, object{"label": c.label(c.repo, c.repo.label(name))})
 	return c.ok(c.labelsOf(c.repo, p))
 }
 
@@ -159,7 +157,7 @@ func (s *Server) labelAs(r *repository, p *pull, who *Account, names ...string) 
 		p.labels = append(p.labels, name)
 		p.touch()
 		p.events = append(p.events, event{id: s.id(), name: "labeled", actor: who, at: now(), label: name})
-		s.announcePull(r, p, "labeled", who, object{"label": s.label(r, r.label(name))})
+		s.announceIssue(r, p, "labeled", who, object{"label": s.label(r, r.label(name))})
 	}
 }
 
@@ -192,7 +190,7 @@ func (c *call) createLabel() reply {
 	return reply{http.StatusCreated, c.label(c.repo, l)}
 }
 
-// timeline lists what happened to a pull request and was said on it, oldest
+// timeline lists what happened to an issue or a pull request and was said on it, oldest
 // first.
 func (c *call) timeline() reply {
 	p := c.issueOf()

@@ -18,6 +18,7 @@ type repository struct {
 	collaborators map[string]role
 	labels        []*label
 	pulls         []*pull
+	issues        []*pull // that are no pull requests
 	comments      []*comment
 	statuses      []*status
 	runs          []*run

@@ -233,4 +233,4 @@ func (s *Server) happened(p *pull, name string, who *Account) {
 	p.events = append(p.events, event{id: s.id(), name: name, actor: who, at: now()})
 }
 
-func (r *repository) nextNumber() int64 { return int64(len(r.pulls)) + 1 }
+func (r *repository) nextNumber() int64 { return int64(len(r.pulls)+len(r.issues)) + 1 }

@@ -164,6 +164,10 @@ func issueRoutes() []route {
 	const issue = repo + "/issues/{issue_number}"
 	const comment = repo + "/issues/comments/{comment_id}"
 	return []route{
+		{get, repo + "/issues", reads("issues"), (*call).listIssues},
+		{post, repo + "/issues", says("issues"), (*call).openIssue},
+		{get, issue, reads("issues"), (*call).getIssue},
+		{patch, issue, says("issues"), (*call).editIssue},
 		{get, issue + "/comments", reads("issues"), (*call).listComments},
 		{post, issue + "/comments", says("issues"), (*call).addComment},
 		{get, comment, reads("issues"), (*call).getComment},
