@@ -1,0 +1,179 @@
+package dispatcher
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"slipway/internal/change"
+)
+
+func TestABuildIsDoneOnlyWhenItsChangeHasEndedWell(t *testing.T) {
+	for _, test := range []struct {
+		rule    string
+		shows   []landing
+		state   State
+		outcome Outcome
+		by      bool // accepted
+		says    string
+	}{
+		{"nothing that was read settles nothing", []landing{{}}, Landing, Finished, false, ""},
+		{"an open pull request is no end", []landing{{Head: headOf(1)}}, Landing, Finished, false, ""},
+		{"a merge is accepted, and not done", []landing{{Merged: true, Merge: headOf(9)}}, Landing, Finished, true, ""},
+		{"a healthy change is done", []landing{{Merged: true}, {Merged: true, Outcome: change.OutcomeHealthy}}, Done, Shipped, true, "healthy"},
+		{"a healthy change is done, though nobody saw it merge", []landing{{Merged: true, Outcome: change.OutcomeHealthy}}, Done, Shipped, true, "healthy"},
+		{"a superseded one is done", []landing{{Merged: true, Outcome: change.OutcomeSupersede}}, Done, Shipped, true, "superseded"},
+		{"a simulated one is done", []landing{{Merged: true, Outcome: change.OutcomeSimulated}}, Done, Shipped, true, "simulated"},
+		{"one that was rolled back is offered again", []landing{{Merged: true}, {Merged: true, Outcome: change.OutcomeRolled}}, Ready, Failed, false, "rolled back"},
+		{"one that was healthy and was then rolled back too", []landing{{Merged: true, Outcome: change.OutcomeHealthy}, {Merged: true, Outcome: change.OutcomeRolled}}, Ready, Failed, false, "rolled back"},
+		{"one that was closed is offered again", []landing{{Outcome: change.OutcomeClosed}}, Ready, Failed, false, "closed"},
+		{"one that was closed and was merged after all is accepted", []landing{{Outcome: change.OutcomeClosed}, {Merged: true}}, Landing, Failed, true, ""},
+		{"another pull request settles nothing", []landing{{Pull: pullOf(2), Merged: true, Outcome: change.OutcomeHealthy}}, Landing, Finished, false, ""},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			y := newYard(t)
+			y.want("ann", Submission{})
+			y.land(y.claim("builder-lite-0"), 1, 1)
+			for _, l := range test.shows {
+				if l.Pull.IsZero() {
+					l.Pull = pullOf(1)
+				}
+				read := l.Head != "" || l.Merged || l.Outcome != change.Open
+				for range 2 { // the same facts a second time change nothing
+					before := len(y.journal)
+					was := y.works[0].Item
+					if read {
+						y.settle(1, l)
+					} else {
+						y.transact(Scope{Items: []ItemID{1}}, func(v View) Write { w, _ := settle(v, y.t, 1, l); return w })
+					}
+					if was.State == y.item(1).State && was.Accepted == y.item(1).Accepted && len(y.journal) != before {
+						t.Errorf("it was said twice: %+v", y.journal[before:])
+					}
+				}
+			}
+			i := y.stands(1, test.state)
+			if a := y.attempt(1); a.Outcome != test.outcome || (i.AcceptedBy != nil) != test.by || (i.Accepted == 1) != test.by || !strings.Contains(i.Reason, test.says) {
+				t.Errorf("the item is %+v, and its attempt %+v", i, a)
+			}
+			if test.by && *i.AcceptedBy != at("builder-lite-0") {
+				t.Errorf("it was accepted by %s", i.AcceptedBy)
+			}
+		})
+	}
+}
+
+func TestW1AnEarlierAttemptThatMergesTakesTheItem(t *testing.T) {
+	y := newYard(t)
+	y.want("ann", Submission{})
+	one := y.claim("builder-lite-0")
+	if err := y.register(one, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	y.pass(testTerms.lease) // it dies
+	two := y.claim("builder-lite-1")
+	if err := y.register(two, 2, 2); err != nil {
+		t.Fatal(err)
+	}
+	y.settle(1, landing{Pull: pullOf(1), Merged: true, Merge: headOf(8)})
+	if i := y.stands(1, Landing); i.Accepted != one.Attempt.ID {
+		t.Fatalf("the item is %+v", i)
+	}
+	p, err := y.beat(two, Beat{})
+	if err != nil || !strings.Contains(p.StandDown, "accepted from builder-lite-0") {
+		t.Fatalf("the other was told %q, %v", p.StandDown, err)
+	}
+	if _, err := y.beat(two, Beat{Stopped: true}); err != nil {
+		t.Fatal(err)
+	}
+	y.stands(1, Landing)
+	y.settle(1, landing{Pull: pullOf(2), Outcome: change.OutcomeClosed}) // the loser's
+	y.stands(1, Landing)
+	y.settle(1, landing{Pull: pullOf(1), Merged: true, Outcome: change.OutcomeHealthy})
+	if i := y.stands(1, Done); y.attempt(1).Outcome != Shipped || y.attempt(2).Outcome != StoodDown || i.Accepted != 1 {
+		t.Errorf("the attempts are %+v", y.works[0].Attempts)
+	}
+}
+
+func TestALiveAttemptCompletesBeforeItShips(t *testing.T) {
+	y := newYard(t)
+	y.want("ann", Submission{})
+	c := y.claim("builder-lite-0")
+	if err := y.register(c, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	healthy := landing{Pull: pullOf(1), Merged: true, Outcome: change.OutcomeHealthy}
+	y.settle(1, healthy)
+	if i := y.stands(1, Working); i.Accepted != 1 || y.attempt(1).StandDown != "" {
+		t.Fatalf("the item is %+v", i)
+	}
+	if err := y.complete(c, Completion{}); err != nil {
+		t.Fatal(err)
+	}
+	y.settle(1, healthy)
+	y.stands(1, Done)
+}
+
+func TestAReviewIsDoneWhenItIsSeenOnItsHead(t *testing.T) {
+	by := func(name string, head int) landing {
+		return landing{Pull: pullOf(7), Head: headOf(7), Reviewed: []sighting{{at(name), headOf(head)}}}
+	}
+	for _, test := range []struct {
+		rule  string
+		shows landing
+		after time.Duration
+		state State
+		says  string
+	}{
+		{"seen", by("reviewer-lite-0", 7), 0, Done, "seen"},
+		{"another's is not it", by("reviewer-lite-1", 7), 0, Landing, ""},
+		{"one on another head is not it", by("reviewer-lite-0", 6), 0, Landing, ""},
+		{"seen, though the pull request was closed since", landing{Pull: pullOf(7), Outcome: change.OutcomeClosed, Reviewed: by("reviewer-lite-0", 7).Reviewed}, 0, Done, "seen"},
+		{"not seen yet", landing{Pull: pullOf(7), Head: headOf(7)}, testTerms.sight - time.Second, Landing, ""},
+		{"not seen for too long", landing{Pull: pullOf(7), Head: headOf(7)}, testTerms.sight, Ready, "no review by reviewer-lite-0 was seen"},
+		{"the head moved", landing{Pull: pullOf(7), Head: headOf(8)}, 0, Cancelled, "the head moved to " + string(headOf(8))},
+		{"closed", landing{Pull: pullOf(7), Outcome: change.OutcomeClosed}, 0, Cancelled, "was closed"},
+		{"merged", landing{Pull: pullOf(7), Head: headOf(7), Merged: true}, 0, Cancelled, "was merged"},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			y := newYard(t)
+			y.review(7, 7)
+			y.land(y.claim("reviewer-lite-0"), 7, 7)
+			y.now = y.now.Add(test.after)
+			y.settle(1, test.shows)
+			if i := y.stands(1, test.state); !strings.Contains(i.Reason, test.says) {
+				t.Errorf("the reason is %q", i.Reason)
+			}
+			entries := len(y.journal)
+			if y.settle(1, test.shows); len(y.journal) != entries {
+				t.Errorf("it was said twice: %+v", y.journal[entries:])
+			}
+		})
+	}
+}
+
+func TestAReviewWhosePurposeIsGoneIsStoppedAndOneThatWasGivenCounts(t *testing.T) {
+	y := newYard(t)
+	y.review(7, 7)
+	c := y.claim("reviewer-lite-0")
+	if err := y.register(c, 7, 7); err != nil {
+		t.Fatal(err)
+	}
+	y.settle(1, landing{Pull: pullOf(7), Head: headOf(8)})
+	y.stands(1, Cancelled)
+	if p, err := y.beat(c, Beat{}); err != nil || !strings.Contains(p.StandDown, "the head moved") {
+		t.Fatalf("it was told %q, %v", p.StandDown, err)
+	}
+	// One that died after its review was sent needs no second.
+	y.review(9, 9)
+	c = y.claim("reviewer-lite-1")
+	if err := y.register(c, 9, 9); err != nil {
+		t.Fatal(err)
+	}
+	y.pass(testTerms.lease)
+	y.stands(2, Ready)
+	y.settle(2, landing{Pull: pullOf(9), Head: headOf(9), Reviewed: []sighting{{at("reviewer-lite-1"), headOf(9)}}})
+	if i := y.stands(2, Done); i.Accepted != c.Attempt.ID || y.attempt(c.Attempt.ID).Outcome != Shipped {
+		t.Errorf("the item is %+v", i)
+	}
+}
