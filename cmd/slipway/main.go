@@ -85,7 +85,7 @@ func newRoot(out, errs io.Writer) *cobra.Command {
 	root.Example = "  slipway demo\n  slipway serve --config slipway.yaml\n  slipway changes --server http://127.0.0.1:8480"
 	from := &source{}
 	from.flags(root)
-	root.AddCommand(newServe(), newDemo(), newOnboard(from), newDoctor(from), newChanges(from), newExplain(from), newDeploy(from), newJournal(from), newPolicy(from), newBranch(from), newCanaries(from))
+	root.AddCommand(newServe(), newDemo(), newOnboard(from), newDoctor(from), newChanges(from), newExplain(from), newDeploy(from), newJournal(from), newPolicy(from), newBranch(from), newCanaries(from), newWork(from), newPools(from))
 	root.AddCommand(newBuilder(from))
 	root.InitDefaultCompletionCmd()
 	argumentsAreUsage(root)

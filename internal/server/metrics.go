@@ -23,6 +23,7 @@ type Metrics struct {
 	canaries *prometheus.GaugeVec
 	alarms   *prometheus.CounterVec
 	findings prometheus.Gauge
+	work     *WorkMetrics
 }
 
 // NewMetrics returns metrics in a registry of their own.
@@ -51,6 +52,7 @@ func NewMetrics() *Metrics {
 	}
 	m.registry.MustRegister(m.looks, m.gates, m.overdue, m.ended, m.hooks, m.calls, m.canaries, m.alarms, m.findings,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.work = newWorkMetrics(m.registry)
 	return m
 }
 
