@@ -174,13 +174,17 @@ func (s *turn) move(to State, reason string) {
 }
 
 // again offers the item once more after an attempt that counts, unless it has
-// had all it may have: then it is dead. rest is how long it is left alone.
-func (s *turn) again(reason string, rest time.Duration) {
+// had all it may have, or the attempt asks for that: then it is dead. rest is
+// how long it is left alone. What has merged meanwhile only has to arrive.
+func (s *turn) again(reason string, rest time.Duration, final bool) {
 	i := &s.work.Item
 	i.Tries++
 	switch limit := s.t.tries(*i); {
 	case i.over():
-		return
+	case i.Accepted != 0:
+		s.move(Landing, reason)
+	case final:
+		s.die("it cannot be done: " + reason)
 	case i.Tries >= limit:
 		s.die(fmt.Sprintf("attempt %d of %d: %s", i.Tries, limit, reason))
 	case i.Budget > 0 && i.Spent+i.Reserved >= i.Budget:

@@ -163,7 +163,7 @@ func (s *turn) fell(a *Attempt, reason string) {
 		if was == Done {
 			i.State = Landing // so that it can be offered again
 		}
-		s.again(reason, s.t.after(i.Tries+1))
+		s.again(reason, s.t.after(i.Tries+1), false)
 	}
 }
 

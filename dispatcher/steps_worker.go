@@ -225,7 +225,7 @@ func (h holding) acknowledge(how string) {
 	h.end(h.a, StoodDown, reason)
 	h.note(h.a.Address.String(), "work.acknowledged", h.a, how, "spent_after", h.a.SpentAfter.String())
 	if h.work.Item.State == Working {
-		h.again(reason, h.t.after(h.work.Item.Tries+1))
+		h.again(reason, h.t.after(h.work.Item.Tries+1), false)
 	}
 }
 
@@ -233,15 +233,9 @@ func (h holding) acknowledge(how string) {
 func (h holding) failed(reason string, final bool) {
 	h.end(h.a, Failed, reason)
 	h.note(h.a.Address.String(), "work.failed", h.a, reason, "final", yes(final), "cost", h.a.Cost.Amount.String())
-	if h.work.Item.State != Working {
-		return
+	if h.work.Item.State == Working {
+		h.again(reason, h.t.after(h.work.Item.Tries+1), final)
 	}
-	if final {
-		h.work.Item.Tries++
-		h.die("it cannot be done: " + reason)
-		return
-	}
-	h.again(reason, h.t.after(h.work.Item.Tries+1))
 }
 
 // unfit says why an attempt cannot have a pull request; "" when it can.
