@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"slipway/config"
+	"slipway/dispatcher"
 	"slipway/gate/owners"
 	"slipway/internal/authz"
 	"slipway/internal/forge/gitea"
@@ -29,6 +30,7 @@ type forge struct {
 	self    func(ctx context.Context) (name, email string, err error)
 	token   func(ctx context.Context) (string, error) // for git
 	guard   onboard.Guard
+	issues  dispatcher.Issues
 	hook    hook
 	dialect owners.Dialect
 	site    string // for people and for git, without a slash at the end
@@ -59,7 +61,7 @@ func newForge(f config.Forge, called func(string, string, int, time.Duration), u
 		}
 		return forge{
 			Forge: client, self: client.Self, token: func(context.Context) (string, error) { return token() },
-			guard: gitea.Guard{Client: client}, dialect: owners.Gitea, site: f.URL,
+			guard: gitea.Guard{Client: client}, issues: client, dialect: owners.Gitea, site: f.URL,
 			hook: hook{f.WebhookSecret, gitea.Signed, gitea.Verify, gitea.Hint},
 		}, nil
 	}
@@ -74,7 +76,7 @@ func newForge(f config.Forge, called func(string, string, int, time.Duration), u
 	}
 	return forge{
 		Forge: client, self: client.Self, token: client.GitToken,
-		guard: github.Guard{Client: client}, dialect: owners.GitHub, site: client.Site(),
+		guard: github.Guard{Client: client}, issues: client, dialect: owners.GitHub, site: client.Site(),
 		hook: hook{f.WebhookSecret, github.Signed, github.Verify, github.Hint},
 	}, nil
 }

@@ -79,6 +79,7 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 	group.Go(func() error { return w.server.Serve(running, listener) })
 	group.Go(func() error { w.watch(running, log); return nil })
 	group.Go(func() error { w.patrol(conf, log).Run(running); return nil })
+	w.yard.run(running, group.Go)
 	for _, a := range w.canaries {
 		group.Go(func() error { a.run(running); return nil })
 	}
@@ -152,7 +153,7 @@ func (w *wired) specs(ctx context.Context) []deployer.Spec {
 // examine asks everything that Slipway depends on, and compares how each
 // repository is set up with how it should be.
 func (w *wired) examine(ctx context.Context) []reconcile.Finding {
-	return slices.Concat(w.storeFindings(ctx), w.engine.Examine(ctx), w.survey.findings(ctx))
+	return slices.Concat(w.storeFindings(ctx), w.yard.findings(), w.engine.Examine(ctx), w.survey.findings(ctx))
 }
 
 func (w *wired) reachable(ctx context.Context) []reconcile.Finding {

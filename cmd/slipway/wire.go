@@ -30,6 +30,7 @@ type wired struct {
 	survey   survey
 	metrics  *server.Metrics
 	canaries flock
+	yard     *yard // nil without pools
 }
 
 func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slog.Logger) (*wired, error) {
@@ -60,12 +61,15 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 	if err != nil {
 		return nil, err
 	}
-	w.engine = reconcile.New(reconcile.Config{
+	w.yard = newYard(conf, st, forges, metrics, log)
+	engine := reconcile.Config{
 		Store: st, Queue: st, Git: mirrors, Images: builder, Clusters: clusters, Sign: sign,
 		Repositories: repositories(conf, forges), Policy: policy(conf), Now: time.Now, Log: log, Meter: metrics,
 		Active: conf.Resync.Active, Idle: conf.Resync.Idle, Rate: float64(conf.Resync.Rate), Workers: 8, Lease: 10 * time.Minute,
 		Sticky: conf.Comments.Sticky, CommentBudget: conf.Comments.Budget,
-	})
+	}
+	w.yard.tell(&engine)
+	w.engine = reconcile.New(engine)
 	w.survey = ownSurvey(conf, forges, w.clusters)
 	if w.canaries, err = aviaries(conf, w, log); err != nil {
 		return nil, err
@@ -74,11 +78,13 @@ func wire(conf config.Server, st *store.Store, metrics *server.Metrics, log *slo
 	for name, f := range forges {
 		hooks[name] = f.hook
 	}
-	w.server = server.New(server.Config{
+	served := server.Config{
 		Hooks: hooks, Engine: w.engine, Reader: st, Tokens: tokens(conf),
 		Canaries: w.canaries, Doctor: w.examine, Ready: (&fresh{keep: 3 * time.Second, now: time.Now, ask: w.reachable}).answer,
 		Metrics: metrics.Handler(), Count: metrics.Hook, Refused: refused(st), Now: time.Now, Log: log,
-	})
+	}
+	w.yard.serve(&served, st)
+	w.server = server.New(served)
 	return w, nil
 }
 
