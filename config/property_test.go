@@ -30,10 +30,15 @@ func merges(t interface{ Fatalf(string, ...any) }, p gate.Policy) bool {
 
 // damaged is a good policy file after some edits that nobody meant.
 func damaged(t *rapid.T) []byte {
-	lines := strings.SplitAfter(minimal, "\n")
 	if rapid.Bool().Draw(t, "long") {
-		lines = strings.SplitAfter(minimal+"merge: {method: squash}\nrelease: {labels: {major: a}}\ndeadlines: {review: 1h}\n", "\n")
+		return damage(t, minimal+"merge: {method: squash}\nrelease: {labels: {major: a}}\ndeadlines: {review: 1h}\n")
 	}
+	return damage(t, minimal)
+}
+
+// damage is a text after some edits that nobody meant.
+func damage(t *rapid.T, text string) []byte {
+	lines := strings.SplitAfter(text, "\n")
 	for range rapid.IntRange(0, 3).Draw(t, "edits") {
 		i := rapid.IntRange(0, len(lines)-1).Draw(t, "line")
 		switch rapid.IntRange(0, 4).Draw(t, "edit") {
