@@ -263,7 +263,7 @@ func (a *attempt) persist(ctx context.Context, call func(context.Context) error)
 
 // isOver says whether the server takes the attempt for ended, or for another's.
 func isOver(err error) bool {
-	return errors.Is(err, dispatcher.ErrStale) || errors.Is(err, dispatcher.ErrForeign)
+	return errors.Is(err, dispatcher.ErrStale) || errors.Is(err, dispatcher.ErrForeign) || errors.Is(err, dispatcher.ErrUnknown)
 }
 
 // patience is the pause before another try. What the server asks for is kept to,

@@ -116,7 +116,7 @@ func actFlood([]string) error {
 // actEnviron writes down all that it sees of itself and of its parents.
 func actEnviron([]string) error {
 	var all strings.Builder
-	all.WriteString(strings.Join(os.Args, "\n") + "\n" + strings.Join(os.Environ(), "\n") + "\n")
+	all.WriteString(strings.Join(os.Args, "\n") + "\nenv " + strings.Join(os.Environ(), "\nenv ") + "\n")
 	for _, path := range []string{"/proc/self/environ", "/proc/self/cmdline", fmt.Sprintf("/proc/%d/environ", os.Getppid()), fmt.Sprintf("/proc/%d/cmdline", os.Getppid())} {
 		text, err := os.ReadFile(path)
 		if err != nil {
