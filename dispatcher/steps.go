@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"slipway/internal/fault"
@@ -87,6 +88,10 @@ const (
 
 // The names under which Slipway itself and a coordinate act in the journal.
 const self = "slipway"
+
+// madeWay begins the reason of a stand-down for another attempt that was
+// accepted.
+const madeWay = "it was accepted from "
 
 // said fills in what terms leave open.
 func (t terms) said() terms {
@@ -191,6 +196,18 @@ func (s *turn) again(reason string, rest time.Duration, final bool) {
 		s.die(fmt.Sprintf("its budget of %s is used up; last: %s", i.Budget, reason))
 	default:
 		s.offer(reason, rest)
+	}
+}
+
+// ended offers the item again whose live attempt has ended without success. One
+// that had to make way for another is no try.
+func (s *turn) ended(a *Attempt, reason string, rest time.Duration, final bool) {
+	switch {
+	case s.work.Item.State != Working:
+	case strings.HasPrefix(a.StandDown, madeWay) && s.work.Item.Accepted == 0:
+		s.offer(s.work.Item.Reason, 0)
+	default:
+		s.again(reason, rest, final)
 	}
 }
 

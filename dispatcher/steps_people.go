@@ -39,7 +39,8 @@ func (s *turn) withdraw(actor, what, reason string) {
 }
 
 // retry offers a dead letter again, or a cancelled one, as if it had been
-// submitted now. It waits until nobody works on it any more.
+// submitted now. It waits until nobody works on it any more. One whose pull
+// request has merged meanwhile only has to arrive.
 func retry(v View, t terms, by string, id ItemID) (Write, error) {
 	work, err := v.item(id)
 	if err != nil {
@@ -64,6 +65,10 @@ func retry(v View, t terms, by string, id ItemID) (Write, error) {
 	n := &s.work.Item
 	n.Tries, n.Raised, n.Rank = 0, n.Level, follows(v)
 	s.note(by, "work.retried", nil, i.Reason, "from", string(i.State))
+	if i.Accepted != 0 {
+		s.move(Landing, "")
+		return s.done(), nil
+	}
 	s.offer("", 0)
 	return s.done(), nil
 }

@@ -117,7 +117,7 @@ func (s *turn) accept(a *Attempt, l landing) {
 		i.Accepted, i.AcceptedBy = a.ID, &by
 		s.note(self, "work.accepted", a, "", "pull_request", l.Pull.String(), "head", string(l.Head), "merge", string(l.Merge))
 	}
-	s.standAllDown(self, "it was accepted from "+a.Address.String(), a.ID)
+	s.standAllDown(self, madeWay+a.Address.String(), a.ID)
 	if i.State == Ready || i.State == Dead || (i.State == Working && a.Outcome != Live) {
 		s.move(Landing, "")
 	}
@@ -141,30 +141,35 @@ func (s *turn) ship(a *Attempt, reason string) {
 }
 
 // retract takes the acceptance back from an attempt whose change did not stay.
-// A live attempt goes on: it may open another pull request.
+// A live attempt that was not accepted goes on: it may open another pull
+// request.
 func (s *turn) retract(a *Attempt, reason string) {
 	i := &s.work.Item
-	if i.Accepted == a.ID {
+	accepted := i.Accepted == a.ID
+	if accepted {
 		i.Accepted, i.AcceptedBy = 0, nil
 		s.note(self, "work.retracted", a, reason, "pull_request", a.Pull.String())
 	}
-	if a.Outcome == Finished || a.Outcome == Shipped {
+	if accepted || a.Outcome == Finished || a.Outcome == Shipped {
 		s.fell(a, reason)
 	}
 }
 
-// fell fails an attempt that had finished, and offers its item again.
+// fell fails an attempt that had come to its end, and offers its item again.
 func (s *turn) fell(a *Attempt, reason string) {
 	i := &s.work.Item
-	was := i.State
-	a.Outcome, a.Reason = Failed, reason
-	s.note(self, "work.failed", a, reason, "pull_request", a.Pull.String())
-	if was == Landing || was == Done {
-		if was == Done {
-			i.State = Landing // so that it can be offered again
-		}
-		s.again(reason, s.t.after(i.Tries+1), false)
+	if a.Outcome != Live && a.Outcome != Failed {
+		a.Outcome, a.Reason = Failed, reason
+		s.note(self, "work.failed", a, reason, "pull_request", a.Pull.String())
 	}
+	switch i.State {
+	case Done:
+		i.State = Landing // it is not over after all
+	case Landing:
+	default:
+		return
+	}
+	s.again(reason, s.t.after(i.Tries+1), false)
 }
 
 // last is the item's latest attempt that registered a pull request; nil for

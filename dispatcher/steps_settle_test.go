@@ -177,3 +177,76 @@ func TestAReviewWhosePurposeIsGoneIsStoppedAndOneThatWasGivenCounts(t *testing.T
 		t.Errorf("the item is %+v", i)
 	}
 }
+
+func TestWhatHasMergedOnlyHasToArrive(t *testing.T) {
+	merged := landing{Pull: pullOf(1), Merged: true}
+	for _, test := range []struct {
+		rule string
+		ends func(*yard, claim) error
+	}{
+		{"its worker says that it failed", func(y *yard, c claim) error { return y.failed(c, Failure{Reason: "the push was refused"}) }},
+		{"its worker says that it cannot be done", func(y *yard, c claim) error { return y.failed(c, Failure{Reason: "no", Final: true}) }},
+		{"its worker dies", func(y *yard, _ claim) error { y.pass(testTerms.lease); return nil }},
+		{"its worker stops by itself", func(y *yard, c claim) error { _, err := y.beat(c, Beat{Stopped: true}); return err }},
+		{"somebody cancels it and thinks better of it", func(y *yard, c claim) error {
+			y.land(c, 1, 1)
+			if err := y.cancel(1, "no"); err != nil {
+				return err
+			}
+			return y.retryAfter(merged)
+		}},
+	} {
+		for name, end := range map[string]struct {
+			outcome change.Outcome
+			state   State
+		}{"healthy": {change.OutcomeHealthy, Done}, "rolled back": {change.OutcomeRolled, Ready}} {
+			t.Run(test.rule+": "+name, func(t *testing.T) {
+				y := newYard(t)
+				y.want("ann", Submission{})
+				c := y.claim("builder-lite-0")
+				if err := y.register(c, 1, 1); err != nil {
+					t.Fatal(err)
+				}
+				if test.rule != "somebody cancels it and thinks better of it" {
+					y.settle(1, merged)
+				}
+				if err := test.ends(y, c); err != nil {
+					t.Fatal(err)
+				}
+				if i := y.stands(1, Landing); i.Accepted != c.Attempt.ID {
+					t.Fatalf("the item is %+v", i)
+				}
+				y.settle(1, landing{Pull: pullOf(1), Merged: true, Outcome: end.outcome})
+				y.stands(1, end.state)
+			})
+		}
+	}
+}
+
+// retryAfter has the first item's pull request show something, and offers it
+// again.
+func (y *yard) retryAfter(l landing) error {
+	y.settle(1, l)
+	y.stands(1, Cancelled)
+	return y.retry(1)
+}
+
+func TestARollbackWaitsForWhoIsToStandDown(t *testing.T) {
+	y := newYard(t)
+	y.want("ann", Submission{})
+	one := y.claim("builder-lite-0")
+	if err := y.register(one, 1, 1); err != nil {
+		t.Fatal(err)
+	}
+	y.pass(testTerms.lease)
+	two := y.claim("builder-lite-1")
+	y.settle(1, landing{Pull: pullOf(1), Merged: true})
+	y.settle(1, landing{Pull: pullOf(1), Merged: true, Outcome: change.OutcomeRolled})
+	y.stands(1, Working)
+	if _, err := y.beat(two, Beat{Stopped: true}); err != nil {
+		t.Fatal(err)
+	}
+	if i := y.item(1); i.State != Ready || i.Tries != 2 || !strings.Contains(i.Reason, "rolled back") {
+		t.Errorf("the item is %+v", i)
+	}
+}

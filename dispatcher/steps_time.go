@@ -46,9 +46,7 @@ func (s *turn) lost(a *Attempt) {
 	}
 	s.end(a, outcome, reason)
 	s.note(self, "work.expired", a, reason, "outcome", string(outcome), "cost", a.Cost.Amount.String())
-	if s.work.Item.State == Working {
-		s.again(reason, 0, false)
-	}
+	s.ended(a, reason, 0, false)
 }
 
 // giveUp ends the item whose deadline is over. What has merged is on its way

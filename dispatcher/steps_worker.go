@@ -224,18 +224,14 @@ func (h holding) acknowledge(how string) {
 	reason := h.a.StandDown
 	h.end(h.a, StoodDown, reason)
 	h.note(h.a.Address.String(), "work.acknowledged", h.a, how, "spent_after", h.a.SpentAfter.String())
-	if h.work.Item.State == Working {
-		h.again(reason, h.t.after(h.work.Item.Tries+1), false)
-	}
+	h.ended(h.a, reason, h.t.after(h.work.Item.Tries+1), false)
 }
 
 // failed ends an attempt badly.
 func (h holding) failed(reason string, final bool) {
 	h.end(h.a, Failed, reason)
 	h.note(h.a.Address.String(), "work.failed", h.a, reason, "final", yes(final), "cost", h.a.Cost.Amount.String())
-	if h.work.Item.State == Working {
-		h.again(reason, h.t.after(h.work.Item.Tries+1), final)
-	}
+	h.ended(h.a, reason, h.t.after(h.work.Item.Tries+1), final)
 }
 
 // unfit says why an attempt cannot have a pull request; "" when it can.
