@@ -11,11 +11,14 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-//go:embed migrations/*.sql
+//go:embed migrations/*.sql migrations_postgres/*.sql
 var embedded embed.FS
 
 // migrations are the steps from an empty database to the present schema.
 func migrations() (fs.FS, error) { return fs.Sub(embedded, "migrations") }
+
+// postgresMigrations are the same for PostgreSQL, which came later and has fewer.
+func postgresMigrations() (fs.FS, error) { return fs.Sub(embedded, "migrations_postgres") }
 
 // newest is the schema version that the migrations lead to.
 func newest(steps fs.FS) (int64, error) {
@@ -37,7 +40,12 @@ func newest(steps fs.FS) (int64, error) {
 // migrate brings the schema forward. Each step is a transaction, so that one
 // that fails leaves the database as the step before it left it.
 func migrate(ctx context.Context, db *sql.DB, steps fs.FS, log *slog.Logger) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, steps, goose.WithDisableGlobalRegistry(true))
+	return forward(ctx, goose.DialectSQLite3, db, steps, goose.DefaultTablename, log)
+}
+
+// forward applies the steps that the table of versions does not have yet.
+func forward(ctx context.Context, dialect goose.Dialect, db *sql.DB, steps fs.FS, versions string, log *slog.Logger) error {
+	provider, err := goose.NewProvider(dialect, db, steps, goose.WithDisableGlobalRegistry(true), goose.WithTableName(versions))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}

@@ -162,14 +162,15 @@ func ofKinds(kinds []reconcile.Kind) (w where) {
 	return w
 }
 
-// claim takes keys. now is the caller's; the lease runs by the store's clock.
+// claim takes keys. now is the caller's; the lease runs by the store's clock, and
+// for others it does not end before it ends for the caller.
 func claim(ctx context.Context, tx *session, now time.Time, n int, lease time.Duration, kinds []reconcile.Kind) ([]reconcile.Claim, error) {
-	ahead, err := tx.ahead(ctx)
+	clock, err := tx.instant(ctx)
 	if err != nil {
 		return nil, err
 	}
 	until := moment(micros(now.Add(lease)))
-	query, args := readyKeys(tx.dialect, kinds, micros(now.Add(ahead)), n)
+	query, args := readyKeys(tx.dialect, kinds, micros(now.Add(clock.ahead)), n)
 	var claims []reconcile.Claim
 	err = tx.rows(ctx, query, args, func(rows scanner) error {
 		c := reconcile.Claim{Until: until}
@@ -184,7 +185,7 @@ func claim(ctx context.Context, tx *session, now time.Time, n int, lease time.Du
 		// A due time still to come was set while an earlier claim held the key.
 		_, err := tx.exec(ctx,
 			`UPDATE queue SET held_until = $1, token = $2, due_at = CASE WHEN due_at > $3 THEN due_at END WHERE key = $4`,
-			micros(until.Add(ahead)), c.Token, micros(now.Add(ahead)), string(c.Key))
+			micros(until.Add(clock.ahead+clock.doubt)), c.Token, micros(now.Add(clock.ahead)), string(c.Key))
 		if err != nil {
 			return nil, fmt.Errorf("hold %s: %w", c.Key, err)
 		}

@@ -14,9 +14,8 @@ import (
 type session struct {
 	statements
 	dialect
-	// clock is the time that leases are held against, the same for all that
-	// share the store.
-	clock func(context.Context) (time.Time, error)
+	// clock is the time, as the two clocks there are have it.
+	clock func(context.Context) (instant, error)
 	// local is the time by this process, which callers go by.
 	local func() time.Time
 	// lone keeps all others that take the same lock waiting until this
@@ -24,6 +23,15 @@ type session struct {
 	lone func(ctx context.Context, name string) error
 	// pruned is when old snapshots were last found to be few, in microseconds.
 	pruned *atomic.Int64
+}
+
+// instant is one moment by the store's clock, which leases are held against and
+// which all that share the store have in common.
+type instant struct {
+	at time.Time
+	// ahead is how far that clock is ahead of this process's, at least, and
+	// doubt by how much more it may be.
+	ahead, doubt time.Duration
 }
 
 // statements carries out single statements.
@@ -81,20 +89,26 @@ func (s *session) rows(ctx context.Context, query string, args []any, scan func(
 	return each(rows, scan)
 }
 
+// instant is the present one.
+func (s *session) instant(ctx context.Context) (instant, error) {
+	i, err := s.clock(ctx)
+	if err != nil {
+		return instant{}, fmt.Errorf("read the store's clock: %w", err)
+	}
+	return i, nil
+}
+
 // now is the time that leases are held against.
 func (s *session) now(ctx context.Context) (time.Time, error) {
-	now, err := s.clock(ctx)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("read the store's clock: %w", err)
-	}
-	return now, nil
+	i, err := s.instant(ctx)
+	return i.at, err
 }
 
 // ahead is how far the clock of the store is ahead of this process's: what a
 // caller calls a time is later by that in the store.
 func (s *session) ahead(ctx context.Context) (time.Duration, error) {
-	now, err := s.now(ctx)
-	return now.Sub(s.local()), err
+	i, err := s.instant(ctx)
+	return i.ahead, err
 }
 
 // hold goes on once no other transaction holds the name, and holds it to the
@@ -118,7 +132,7 @@ func newSession(ctx context.Context, db *sql.DB, now func() time.Time) (*session
 	return &session{
 		dialect:    liteDialect(),
 		statements: &compiled{conn: conn, stmts: map[string]*sql.Stmt{}},
-		clock:      func(context.Context) (time.Time, error) { return now(), nil },
+		clock:      func(context.Context) (instant, error) { return instant{at: now()}, nil },
 		local:      now,
 		pruned:     new(atomic.Int64),
 	}, nil
