@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ import (
 type watched struct {
 	t      *testing.T
 	folder string
+	mu     sync.Mutex
 	told   []string
 }
 
@@ -34,6 +36,8 @@ func watching(t *testing.T, lay func(folder string), then func(w *watched)) {
 		ended := make(chan error, 1)
 		go func() {
 			ended <- config.WatchPools(ctx, w.file(), time.Second, func(s pools.Set, faults []config.Fault) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
 				w.told = append(w.told, shown(s, faults))
 			})
 		}()
@@ -65,6 +69,8 @@ func (w *watched) passes(d time.Duration) {
 
 func (w *watched) tells(want ...string) {
 	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if diff := cmp.Diff(want, w.told); diff != "" {
 		w.t.Fatalf("told (-want +got):\n%s", diff)
 	}

@@ -13,13 +13,13 @@ import (
 )
 
 func TestWorkHasDefaults(t *testing.T) {
-	s, faults, dir := loadServer(t, leastServer)
+	s, faults, _ := loadServer(t, leastServer)
 	says(t, faults, nil)
 	want := config.Work{Lease: time.Minute, Heartbeat: 20 * time.Second, Deadline: time.Hour, Attempts: 3}
 	if diff := cmp.Diff(want, s.Work); diff != "" || s.Pools.File != "" || !s.Store.Postgres.IsZero() {
 		t.Errorf("pools in %q, and %s", s.Pools.File, diff)
 	}
-	s, faults, dir = loadServer(t, leastServer+"pools: {file: p/pools.yaml}\nwork: {labels: [{label: do it}], reviews: {}}\n")
+	s, faults, dir := loadServer(t, leastServer+"pools: {file: p/pools.yaml}\nwork: {labels: [{label: do it}], reviews: {}}\n")
 	says(t, faults, nil)
 	want.Labels = []config.WorkLabel{{Label: "do it", Selector: pools.Selector{Role: "builder"}, Priority: "normal"}}
 	want.Reviews = &config.WorkReviews{Selector: pools.Selector{Role: "reviewer"}, Priority: "normal"}
