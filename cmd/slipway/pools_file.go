@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,13 +23,10 @@ import (
 )
 
 const (
-	// poolsEvery is between two looks at the pool config.
 	poolsEvery = 2 * time.Second
-	// poolsPatience is how long a change goes on that nobody waits for any more,
-	// and poolsAgain how soon a pool config is put in force again that the store
-	// did not take.
+	poolsAgain = 5 * time.Second
+	// poolsPatience is how long a change goes on that nobody waits for any more.
 	poolsPatience = 30 * time.Second
-	poolsAgain    = 5 * time.Second
 )
 
 // sets is where pool configs are put in force, and those of the past are kept.
@@ -48,6 +46,9 @@ type poolsWiring struct {
 	// count is told how many faults the file has, each time that it was read.
 	count func(faults int)
 	log   *slog.Logger
+	// every is between two looks at the file, and again how soon a pool config is
+	// put in force again that the store did not take; 0: 2 s and 5 s.
+	every, again time.Duration
 }
 
 // poolsFile is the pool config's file: what stands in it is put in force, and
@@ -74,7 +75,7 @@ func (p *poolsFile) Watch(ctx context.Context) error {
 	looked := make(chan struct{}, 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return config.WatchPools(ctx, p.path, poolsEvery, func(pools.Set, []config.Fault) {
+		return config.WatchPools(ctx, p.path, cmp.Or(p.every, poolsEvery), func(pools.Set, []config.Fault) {
 			// What it was told is read again in turn: a swap may have come between.
 			select {
 			case looked <- struct{}{}:
@@ -83,7 +84,8 @@ func (p *poolsFile) Watch(ctx context.Context) error {
 		})
 	})
 	group.Go(func() error {
-		again := time.NewTimer(poolsAgain)
+		pause := cmp.Or(p.again, poolsAgain)
+		again := time.NewTimer(pause)
 		defer again.Stop()
 		again.Stop()
 		for {
@@ -95,7 +97,7 @@ func (p *poolsFile) Watch(ctx context.Context) error {
 			}
 			if err := p.Take(ctx); err != nil && ctx.Err() == nil {
 				p.log.Error("pool config", "file", p.path, "error", err)
-				again.Reset(poolsAgain)
+				again.Reset(pause)
 			}
 		}
 	})

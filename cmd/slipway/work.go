@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +105,12 @@ func newWorkSubmit(from *source) *cobra.Command {
 }
 
 // priorities are the words for levels, from the lowest.
-func priorities() []string { return []string{"lowest", "low", "normal", "high", "highest"} }
+func priorities() (words []string) {
+	for l := dispatcher.Lowest; l <= dispatcher.Highest; l++ {
+		words = append(words, l.String())
+	}
+	return words
+}
 
 // submission is the item that is ordered, or everything that is wrong with it.
 // What the pool config says of it, the server knows.
@@ -140,9 +144,8 @@ func (o order) submission(repo string, in io.Reader, now time.Time) (dispatcher.
 		_, err := pools.ReadSelector(o.selector)
 		wrong(flagged("--selector", err))
 	}
-	if o.priority != "" && !slices.Contains(priorities(), o.priority) {
-		wrong(fmt.Errorf("--priority: there is no priority %q; want %s", o.priority, strings.Join(priorities(), ", ")))
-	}
+	_, err = dispatcher.ParseLevel(o.priority)
+	wrong(flagged("--priority", err))
 	if o.budget != "" {
 		s.Budget, err = pools.ParseMoney(o.budget)
 		wrong(flagged("--budget", err))

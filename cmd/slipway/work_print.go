@@ -55,9 +55,9 @@ func (p *sheet) item(i dispatcher.Item) {
 		p.row("reviews", i.Pull.String()+given(" at ", i.Head.Short()))
 	}
 	p.row("into", i.Base)
-	level := priorities()[min(max(int(i.Level), 0), len(priorities())-1)]
+	level := i.Level.String()
 	if i.Raised > i.Level {
-		level += ", " + priorities()[min(int(i.Raised), len(priorities())-1)] + " by waiting"
+		level += ", " + i.Raised.String() + " by waiting"
 	}
 	p.row("priority", level)
 	p.row("asked", "by "+i.Submitter+", "+at(i.Submitted)+given(", from ", i.Key))
