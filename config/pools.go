@@ -99,8 +99,8 @@ func (r *poolsReader) shapes() form {
 func (r *poolsReader) assignments() form {
 	return mapping(r.reader, &r.set.Assignments, func(key node, a *pools.Assignment) form {
 		return r.object(
-			must("provider", r.text(&a.Provider, label()), "Who answers: the name that the worker's credentials go by."),
-			must("model", r.text(&a.Model, matches(modelPattern, "a model's name (no blanks, at most 200 characters)"), that(notSecret)), "The model, as the provider calls it."),
+			must("provider", r.text(&a.Provider, that(notSecret), label()), "Who answers: the name that the worker's credentials go by."),
+			must("model", r.text(&a.Model, that(notSecret), matches(modelPattern, "a model's name (no blanks, at most 200 characters)")), "The model, as the provider calls it."),
 			must("prompt", r.promptFile(&a.Prompt), "A file in the folder of this one, or below it. What it holds is part of the assignment."),
 			may("parameters", r.parameters(&a.Parameters), "Handed to the command as they stand, in JSON.").otherwise("none"),
 			must("prices", r.prices(&a.Prices), "What the provider asks."),
@@ -142,7 +142,7 @@ func (r *poolsReader) poolEntries() form {
 			may("daily_budget", r.money(&p.Daily, true).then(func(n node) { p.daily = n }), "What all its attempts of one day (UTC) may cost.").otherwise("no bound"),
 			may("deadline", r.duration(&p.Deadline, maxAttempt), "How long one attempt may take, up to 168h.").otherwise("the server's"),
 			may("canary", r.object(
-				must("assignment", r.text(&c.Assignment).then(func(n node) { p.canary = n }), "A name from `assignments`."),
+				must("assignment", r.text(&c.Assignment, that(notSecret)).then(func(n node) { p.canary = n }), "A name from `assignments`."),
 				must("share", r.share(&c.Share), "Of the items, above 0 and up to 1. Which ones they are follows from their numbers alone."),
 			).named("canary").then(func(node) { p.Canary = &c }), "What a share of its items is given in place of the coordinate's own assignment."),
 		).named("pool").under(func() { p.key = key })
@@ -151,7 +151,7 @@ func (r *poolsReader) poolEntries() form {
 
 func (r *poolsReader) replicaEntries() form {
 	return mapping(r.reader, &r.replicas, func(key node, e *replicaEntry) form {
-		return r.text(&e.assignment).under(func() { e.key = key })
+		return r.text(&e.assignment, that(notSecret)).under(func() { e.key = key })
 	}).keys(replicaPattern).filled(r.reader)
 }
 

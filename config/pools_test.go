@@ -216,6 +216,11 @@ func TestPoolFaults(t *testing.T) {
 			"pools.yaml:10: assignments.careful.parameters.list[0]: " + secret,
 			"pools.yaml:10: assignments.careful.parameters.url: " + secret}},
 		{"a secret in place of a model", in("some-model-2", "sk-hunter2hunter2"), []string{"pools.yaml:7: assignments.careful.model: " + secret}},
+		{"secrets in every other place", strings.NewReplacer("some-model-2", "Bearer hunter2", "provider: acme", "provider: sk-hunter2", "prompts/builder.md", "https://me:hunter2@host/../p.md", "lite-0: careful", "lite-0: sk-hunter2").Replace(leastPools), []string{
+			"pools.yaml:6: assignments.careful.provider: " + secret,
+			"pools.yaml:7: assignments.careful.model: " + secret,
+			"pools.yaml:8: assignments.careful.prompt: " + secret,
+			"pools.yaml:11: replicas.builder-lite-0: " + secret}},
 		{"a secret beside the model", assignment("api_key: hunter2"),
 			[]string{"pools.yaml:10: assignments.careful.api_key: unknown key; known: provider, model, prompt, parameters, prices, budget"}},
 		{"a pool without replicas", leastPools + "pools: {builder-heavy: {limit: 1}}\n",

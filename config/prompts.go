@@ -30,7 +30,7 @@ type promptRead struct {
 // promptFile is the path of a prompt, whose text is read.
 func (r *poolsReader) promptFile(into *pools.Prompt) form {
 	var file string
-	return r.text(&file, that(inFolder)).then(func(n node) {
+	return r.text(&file, that(notSecret), that(inFolder)).then(func(n node) {
 		if file == "" || r.prompt == nil {
 			return
 		}

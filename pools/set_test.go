@@ -1,6 +1,7 @@
 package pools_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -150,7 +151,7 @@ func TestWhatIsNotThereIsNotAssigned(t *testing.T) {
 // TestACanaryHasItsShare counts over many items. With n items the count is off
 // by more than six standard deviations about once in 10^9.
 func TestACanaryHasItsShare(t *testing.T) {
-	const items = 20_000
+	const items = 5_000
 	drawn := map[float64]map[int64]bool{}
 	for _, share := range []float64{0, 0.01, 0.1, 0.5, 1} {
 		s := crew()
@@ -316,6 +317,23 @@ func nudged(t *rapid.T, s pools.Set) pools.Set {
 		}
 	}
 	return s
+}
+
+func TestASetSurvivesJSON(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := sets().Draw(t, "set")
+		data, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got pools.Set
+		if err := json.Unmarshal(data, &got); err != nil {
+			t.Fatalf("%v of %s", err, data)
+		}
+		if diff := cmp.Diff(want, got); diff != "" || got.Hash() != want.Hash() {
+			t.Fatalf("(-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestAHashDoesNotHangOnTheOrderOfMaps(t *testing.T) {
