@@ -20,11 +20,13 @@ type board struct {
 	issues   map[int64]dispatcher.Issue // the open ones
 	comments map[int64][]string
 	down     bool
+	asked    int
 }
 
 func (b *board) Labelled(_ context.Context, _ ref.RepoID, label string) (out []dispatcher.Issue, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked++
 	if b.down {
 		return nil, errors.New("the forge does not answer")
 	}
@@ -147,6 +149,7 @@ func TestAnIssueWithALabelBecomesAnItemOnce(t *testing.T) {
 func TestAnIssueThatCannotBeAnItemIsRefusedOnce(t *testing.T) {
 	b := &board{issues: map[int64]dispatcher.Issue{}, comments: map[int64][]string{}}
 	d := newDock(t, labelled(b), func(c *dispatcher.Config) { c.Labels[0].Selector.Tier = "heavy" })
+	d.until("the look at the start is over", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.asked == 2 })
 	b.open(3, "urgent")
 	b.open(4, "build")
 	if err := d.IssueNow(t.Context(), app); err == nil || !strings.Contains(err.Error(), "heavy") {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"time"
@@ -19,10 +20,12 @@ const (
 	// longestRequest how long its key may be, in bytes.
 	longestWait    = 55
 	longestRequest = 100
-	// perLane is how many items of a lane a match reads beside one for each claim,
-	// and perLaneDeep how many where all of those are not for everybody.
-	perLane     = 64
-	perLaneDeep = 4096
+	// perLane is how many items of a lane a match reads beside one for each claim.
+	// Where nobody could take any of them it reads so many times more, up to
+	// perLaneMost.
+	perLane      = 8
+	perLaneTimes = 16
+	perLaneMost  = 4096
 )
 
 // Claim asks for work for a coordinate, and waits for it as long as r says. nil
@@ -76,6 +79,7 @@ func (d *Dispatcher) attend(ctx context.Context) {
 			continue
 		case <-d.desk.woken:
 		}
+		runtime.Gosched() // who asks at the same time is answered together
 		for batch := range slices.Chunk(d.desk.take(), mostPolls) {
 			if err := d.matchSome(ctx, batch); err != nil && ctx.Err() == nil {
 				d.Log.Error("match", "claims", len(batch), "error", err)
@@ -103,8 +107,8 @@ func (d *Dispatcher) matchSome(ctx context.Context, batch []*poll) error {
 			}
 			return err
 		}
-		if len(out.claims) == 0 && len(out.repeated) == 0 && out.choosy >= scope.PerLane && scope.PerLane < perLaneDeep {
-			scope.PerLane = perLaneDeep
+		if len(out.claims) == 0 && len(out.repeated) == 0 && out.choosy >= scope.PerLane && scope.PerLane < perLaneMost {
+			scope.PerLane = min(scope.PerLane*perLaneTimes, perLaneMost)
 			continue
 		}
 		d.handOut(ctx, batch, out)

@@ -170,7 +170,11 @@ func (p *plan) serve(one poller) {
 		return
 	}
 	i := best.items[at]
-	best.items = slices.Delete(best.items, at, at+1)
+	if at == 0 {
+		best.items = best.items[1:] // as nearly always, and moves nothing
+	} else {
+		best.items = slices.Delete(best.items, at, at+1)
+	}
 	p.give(one, seat, i, a)
 }
 
