@@ -13,6 +13,7 @@ import (
 
 	"slipway/dispatcher"
 	"slipway/internal/ref"
+	"slipway/pools"
 )
 
 // memory is a server's desk that keeps the rules of the worker protocol: one
@@ -200,7 +201,10 @@ func (l *eventLog) of(what string) Event {
 	return Event{}
 }
 
-var app = ref.RepoID{Owner: "acme", Name: "app"}
+var (
+	app   = ref.RepoID{Owner: "acme", Name: "app"}
+	lite0 = pools.Address{Role: "builder", Tier: "lite"}
+)
 
 // flakyDesk loses the answer of every call that it is asked for the first time.
 type flakyDesk struct {

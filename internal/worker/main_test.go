@@ -45,10 +45,8 @@ func act(args []string) int {
 		"tree":    actTree,
 		"stay":    actStay,
 		"flood":   actFlood,
-		"exit":    func([]string) error { return fmt.Errorf("no more") },
 		"environ": actEnviron,
 		"build":   actBuild,
-		"script":  actScript,
 	}[args[0]]
 	if err := do(args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "act:", err)
@@ -171,13 +169,6 @@ func actBuild(args []string) error {
 		return err
 	}
 	return commit("feat: make a file")
-}
-
-// actScript is a shell with a script.
-func actScript(args []string) error {
-	cmd := exec.Command("/bin/sh", "-eu", "-c", args[0])
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
 }
 
 func commit(message string) error {

@@ -168,10 +168,10 @@ func testFailures(t *testing.T, s *site) {
 		script string
 		says   []string
 	}{
-		{"an exit code", `echo "token: $(printf %s 'SECRET')"; exit 4`, []string{"ended with exit code 3", "token: [redacted]", "exit status 4"}},
-		{"a death at once", `kill -9 $PPID`, []string{"ended by a signal (killed)"}},
+		{"an exit code", `echo "token: $(printf %s 'SECRET')"; exit 4`, []string{"ended with exit code 4", "token: [redacted]"}},
+		{"a death at once", `kill -9 $$`, []string{"ended by a signal (killed)"}},
 		{"no commit", `true`, []string{"made no commit"}},
-		{"no commit, and a process left behind", `sleep 60 & true`, []string{"made no commit", "left 1 processes behind", "sleep"}},
+		{"no commit, and a process left behind", `sleep 60 & while [ "$(cat /proc/$!/comm)" != sleep ]; do :; done`, []string{"made no commit", "left 1 processes behind", "sleep"}},
 		{"changes that are not committed", `echo x > x; git add x; git commit -qm x; echo y >> x; echo z > 'new file'`, []string{"left 2 changes uncommitted", "x", "new file"}},
 		{"commits that change nothing", `git commit -q --allow-empty -m nothing`, []string{"change nothing"}},
 		{"a history of its own", `git checkout -q --orphan new; git commit -qm new`, []string{"does not stand on"}},
@@ -183,7 +183,7 @@ func testFailures(t *testing.T, s *site) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			one := *s
-			one.t, one.dir, one.log = t, t.TempDir(), &eventLog{}
+			one.t, one.log = t, &eventLog{}
 			g := s.build(dispatcher.AttemptID(100 + i))
 			script := strings.ReplaceAll(c.script, "SECRET", s.builder.Token)
 			reason := one.failed(one.worker(s.builder, one.script(script)...), g)
@@ -259,7 +259,7 @@ func testReviewFailures(t *testing.T, s *site) {
 	} {
 		t.Run(c.rule, func(t *testing.T) {
 			one := *s
-			one.t, one.dir, one.log = t, t.TempDir(), &eventLog{}
+			one.t, one.log = t, &eventLog{}
 			reason := one.failed(one.worker(s.reviewer, one.script(c.script)...), s.review(dispatcher.AttemptID(100+i), pull, head))
 			if !strings.Contains(reason, c.says) {
 				t.Errorf("it says %s", reason)
@@ -377,7 +377,7 @@ func testDeadline(t *testing.T, s *site) {
 	g := s.build(1)
 	// The server's clock is years away from ours: only its differences count.
 	s.desk.skew = -40000 * time.Hour
-	g.Deadline = time.Now().Add(s.desk.skew).Add(400 * time.Second)
+	g.Deadline = time.Now().Add(s.desk.skew).Add(150 * time.Second)
 	dir, _, done := s.running(g)
 	s.over(dir, done)
 	if f := s.desk.attempt(1).failed; f == nil || !strings.Contains(f.Reason, "deadline") {

@@ -12,11 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"slipway/pools"
 )
-
-var lite0 = pools.Address{Role: "builder", Tier: "lite"}
 
 // keeper is a worker that can do nothing but supervise.
 func keeper(t *testing.T) *Worker {
@@ -92,7 +88,7 @@ func TestSuperviseAsksBeforeItKills(t *testing.T) {
 	out := &tail{}
 	done := make(chan outcome, 1)
 	go func() {
-		o, _ := w.supervise(ctx, order{Args: self(t, "act", "script", `trap 'echo asked > asked; exit 0' TERM; echo > pid-0; while :; do sleep 0.01; done`), Dir: dir, Env: []string{"PATH=" + os.Getenv("PATH")}, Grace: 20 * time.Second}, nil, out)
+		o, _ := w.supervise(ctx, order{Args: []string{"/bin/sh", "-c", `trap 'echo asked > asked; exit 0' TERM; echo > pid-0; while :; do sleep 0.01; done`}, Dir: dir, Env: []string{"PATH=" + os.Getenv("PATH")}, Grace: 20 * time.Second}, nil, out)
 		done <- o
 	}()
 	if err := await(t.Context(), func() bool { return len(pids(dir)) == 1 }); err != nil {
