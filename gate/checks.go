@@ -12,10 +12,13 @@ import (
 // answered without going through everything again.
 type board struct {
 	checks   Checks
-	statuses map[string][]int // places of the latest of each source, by context
-	jobs     map[jobKey][]int // places of those of the latest attempt of each run
-	contexts []string         // that came, sorted; only filled when asked for
+	reports  []report // by rule
+	contexts []string // that came, sorted; only filled when asked for
 }
+
+// report is what was reported for one rule: the latest status of each source of
+// its context, and the jobs of the latest attempt of each run; their places.
+type report struct{ statuses, jobs []int }
 
 type jobKey struct{ workflow, name, event string }
 
@@ -46,50 +49,82 @@ const (
 func CheckRequired(rules []CheckRule, c Checks) []CheckResult {
 	b := newBoard(rules, c)
 	results := make([]CheckResult, 0, len(rules))
-	for _, r := range rules {
-		results = append(results, b.judge(r))
+	for i, r := range rules {
+		results = append(results, b.judge(r, b.reports[i]))
 	}
 	return results
 }
 
 func newBoard(rules []CheckRule, c Checks) *board {
-	b := &board{checks: c}
-	contexts, jobs := make(map[string]int, len(rules)), make(map[jobKey]int, len(rules))
-	for _, r := range rules {
-		contexts[r.Context] = 0
-		if r.Workflow != "" {
-			jobs[r.job()] = 0
+	b := &board{checks: c, reports: make([]report, len(rules))}
+	contexts, jobs := newIndex[string](len(rules), len(c.Statuses)), newIndex[jobKey](len(rules), len(c.Jobs))
+	for i := range rules {
+		contexts.want(i, rules[i].Context)
+		if rules[i].Workflow != "" {
+			jobs.want(i, rules[i].job())
 		}
 	}
-	b.statuses = arrange(contexts, len(c.Statuses), func(i int) (string, bool) { return c.Statuses[i].Context, true })
-	for context, places := range b.statuses {
-		b.statuses[context] = b.latestStatuses(places)
+	for i := range c.Statuses {
+		contexts.add(i, c.Statuses[i].Context)
 	}
-	b.jobs = arrange(jobs, len(c.Jobs), func(i int) (jobKey, bool) { return c.Jobs[i].key(), c.Jobs[i].Head == c.SHA })
-	for key, places := range b.jobs {
-		b.jobs[key] = b.latestJobs(places)
+	for i := range c.Jobs {
+		if c.Jobs[i].Head == c.SHA {
+			jobs.add(i, c.Jobs[i].key())
+		}
+	}
+	statuses, runs := contexts.lists(b.latestStatuses), jobs.lists(b.latestJobs)
+	for i := range rules {
+		b.reports[i].statuses = statuses[contexts.rule[i]]
+		if rules[i].Workflow != "" {
+			b.reports[i].jobs = runs[jobs.rule[i]]
+		}
 	}
 	return b
 }
 
-// arrange sorts the places 0 to n-1 by their keys, those that are counted and
-// whose keys are wanted. All lists share one array, each with its own part.
-func arrange[K comparable](wanted map[K]int, n int, key func(int) (K, bool)) map[K][]int {
-	for i := range n {
-		k, counts := key(i)
-		if have, found := wanted[k]; found && counts {
-			wanted[k] = have + 1
+// index sorts places by keys, those whose keys some rule wants.
+type index[K comparable] struct {
+	ids  map[K]int
+	rule []int // the id of each rule's key
+	of   []int // the id of each place's key, from 1; 0 for one that nobody wants
+	size []int // by id
+}
+
+func newIndex[K comparable](rules, places int) *index[K] {
+	all := make([]int, 2*rules+places)
+	return &index[K]{ids: make(map[K]int, rules), rule: all[:rules], size: all[rules : 2*rules], of: all[2*rules:]}
+}
+
+func (x *index[K]) want(rule int, key K) {
+	id, known := x.ids[key]
+	if !known {
+		id = len(x.ids)
+		x.ids[key] = id
+	}
+	x.rule[rule] = id
+}
+
+func (x *index[K]) add(place int, key K) {
+	if id, wanted := x.ids[key]; wanted {
+		x.of[place] = id + 1
+		x.size[id]++
+	}
+}
+
+// lists are the places of each id, in order, as latest leaves them. All share
+// one array, each with its own part.
+func (x *index[K]) lists(latest func([]int) []int) [][]int {
+	out, all := make([][]int, len(x.ids)), make([]int, len(x.of))
+	for id := range out {
+		out[id], all = all[:0:x.size[id]], all[x.size[id]:]
+	}
+	for place, id := range x.of {
+		if id > 0 {
+			out[id-1] = append(out[id-1], place)
 		}
 	}
-	out, all := make(map[K][]int, len(wanted)), make([]int, n)
-	for k, have := range wanted {
-		out[k], all = all[:0:have], all[have:]
-	}
-	for i := range n {
-		k, counts := key(i)
-		if list, found := out[k]; found && counts {
-			out[k] = append(list, i)
-		}
+	for id, list := range out {
+		out[id] = latest(list)
 	}
 	return out
 }
@@ -120,6 +155,9 @@ func (b *board) latestStatuses(places []int) []int {
 
 // latestJobs leaves the jobs of the latest attempt of each run.
 func (b *board) latestJobs(places []int) []int {
+	if len(places) < 2 {
+		return places
+	}
 	at := func(i int) *Job { return &b.checks.Jobs[i] }
 	slices.SortFunc(places, func(i, j int) int {
 		x, y := at(i), at(j)
@@ -137,7 +175,7 @@ func (b *board) latestJobs(places []int) []int {
 	return last
 }
 
-func (b *board) judge(r CheckRule) CheckResult {
+func (b *board) judge(r CheckRule, came report) CheckResult {
 	if fault := r.fault(); fault != "" {
 		return found(r, finding{code: CodePolicy, outcome: Block, sentence: fault, who: whoOperator})
 	}
@@ -154,7 +192,7 @@ func (b *board) judge(r CheckRule) CheckResult {
 		}
 	}
 	reported, foreign, url := false, "", ""
-	for _, i := range b.statuses[r.Context] {
+	for _, i := range came.statuses {
 		s := &b.checks.Statuses[i]
 		switch {
 		case s.State != StateSuccess:
@@ -166,7 +204,7 @@ func (b *board) judge(r CheckRule) CheckResult {
 		}
 	}
 	ran := r.Workflow == ""
-	for _, i := range b.jobs[r.job()] {
+	for _, i := range came.jobs {
 		j := &b.checks.Jobs[i]
 		if j.State == StateSuccess {
 			ran, url = true, j.URL

@@ -97,7 +97,7 @@ func (e *evaluation) judgeNeed(w *want, n *need, ask func(have int) asking) {
 		if len(given) == n.count {
 			break
 		}
-		switch fits, team := n.fits(&e.valid[i].party); {
+		switch fits, team := n.fits(e.valid[i].party); {
 		case fits == ref.Yes:
 			given = append(given, e.valid[i].Reviewer)
 		case team != "" && !slices.Contains(unread, team):

@@ -45,6 +45,7 @@ type evaluation struct {
 	scope  scope
 	people people
 	valid  []approval      // that pass every rule about a single approval
+	sound  []party         // who gave them
 	vetoes []party         // whose change requests stand
 	asked  *[]party        // the candidates, once somebody asked for them
 	waives map[string]bool // what an emergency waives

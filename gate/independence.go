@@ -51,7 +51,8 @@ func independent(parties []party, operatorOnce bool) []int {
 // distinct says whether no two agents share a model, nor, where that matters,
 // an operator: then nothing needs choosing.
 func distinct(parties []party, operatorOnce bool) bool {
-	var models, operators []string
+	both := make([]string, 2*len(parties))
+	models, operators := both[:0:len(parties)], both[len(parties):len(parties)]
 	for i := range parties {
 		if parties[i].Kind != KindPerson {
 			models = append(models, login(parties[i].Model))

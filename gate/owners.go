@@ -74,14 +74,25 @@ func (e *evaluation) ownerless(o *Ownership) string {
 }
 
 func (o *Ownership) key() string {
-	key := "owners:" + o.Pattern
-	if len(o.Owners) > 0 {
-		key += " @" + strings.Join(o.Owners, " @")
+	size := len("owners:") + len(o.Pattern)
+	for _, list := range [][]string{o.Owners, o.Unmapped} {
+		for _, who := range list {
+			size += len(" @") + len(who)
+		}
 	}
-	if len(o.Unmapped) > 0 {
-		key += " " + strings.Join(o.Unmapped, " ")
+	var key strings.Builder
+	key.Grow(size)
+	key.WriteString("owners:")
+	key.WriteString(o.Pattern)
+	for _, owner := range o.Owners {
+		key.WriteString(" @")
+		key.WriteString(owner)
 	}
-	return key
+	for _, mail := range o.Unmapped {
+		key.WriteString(" ")
+		key.WriteString(mail)
+	}
+	return key.String()
 }
 
 func (o *Ownership) first() string {
@@ -96,6 +107,10 @@ func (o *Ownership) first() string {
 
 func (o *Ownership) who() Who {
 	var w Who
+	if n := len(o.Owners); n > 0 {
+		both := make([]string, 2*n)
+		w.People, w.Teams = both[:0:n], both[n:n]
+	}
 	for _, owner := range o.Owners {
 		if isTeam(owner) {
 			w.Teams = append(w.Teams, owner)

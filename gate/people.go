@@ -42,14 +42,14 @@ type party struct {
 // approval is a review that passes every rule about a single approval, with
 // who gave it.
 type approval struct {
-	Review
-	party
+	*Review
+	*party
 }
 
 func newPeople(s *Snapshot, p *Policy) people {
 	d := people{
 		snapshot: s, policy: p, bot: login(p.Bot),
-		wrote: map[string]bool{login(s.Pull.Author): true}, models: map[string]string{}, members: map[string]map[string]bool{},
+		wrote: map[string]bool{login(s.Pull.Author): true},
 	}
 	d.author = d.party(s.Pull.Author)
 	d.approvers, d.excluded, d.vetoers = d.choice(&p.Approvers), d.choice(&p.Excluded), d.choice(&p.Vetoers)
@@ -82,6 +82,9 @@ func (d *people) writers() {
 		case KindAgent:
 			// Of two who run the same, the one that comes first is named.
 			if first, there := d.models[login(writer.Model)]; !there || who < first {
+				if d.models == nil {
+					d.models = map[string]string{}
+				}
 				d.models[login(writer.Model)] = who
 			}
 		default:
@@ -130,6 +133,9 @@ func (d *people) team(name string) (members map[string]bool, read bool) {
 		for _, m := range list {
 			members[login(m)] = true
 		}
+	}
+	if d.members == nil {
+		d.members = map[string]map[string]bool{}
 	}
 	d.members[name] = members
 	return members, read

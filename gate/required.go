@@ -28,7 +28,7 @@ func (e *evaluation) judgeChecks() {
 			w.unknown(e, "its changed files")
 		}
 		if here {
-			e.judgeCheck(&w, r, b.judge(r))
+			e.judgeCheck(&w, r, b.judge(r, b.reports[i]))
 		} else {
 			w.unknown(e, "the checks on its head commit")
 		}

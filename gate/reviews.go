@@ -49,7 +49,7 @@ func (e *evaluation) judgeIdentities() {
 func (e *evaluation) judgeReviews() {
 	count, veto := newWant("approvals", ""), newWant("veto", "nobody asks for changes")
 	reviews := decisive(e.Reviews)
-	e.valid = make([]approval, 0, len(reviews))
+	e.valid, e.sound = make([]approval, 0, len(reviews)), make([]party, 0, len(reviews))
 	var uncounted []string
 	for _, r := range reviews {
 		p := e.people.party(r.Reviewer)
@@ -68,7 +68,8 @@ func (e *evaluation) judgeReviews() {
 				e.suspect(p, r)
 				continue
 			}
-			e.valid = append(e.valid, approval{r, p})
+			e.sound = append(e.sound, p) // has room for all, so it never moves
+			e.valid = append(e.valid, approval{r, &e.sound[len(e.sound)-1]})
 		}
 	}
 	if e.ReviewsRead != ref.Yes {
@@ -83,7 +84,7 @@ func (e *evaluation) judgeReviews() {
 // judgeVeto heeds a change request of whoever may review or veto now. Whether the
 // forge counts it is not asked: the author can take that mark away, by asking
 // its reviewer for another review.
-func (e *evaluation) judgeVeto(w *want, p party, r Review) {
+func (e *evaluation) judgeVeto(w *want, p party, r *Review) {
 	sentence := fmt.Sprintf("%s asks for changes", orElse(r.Reviewer, "somebody"))
 	vetoer, _ := e.people.vetoers.has(&p)
 	switch {
@@ -107,7 +108,6 @@ func (e *evaluation) judgeCount(w *want, uncounted []string) {
 	}
 	parties := e.parties()
 	e.verdict.Approvals = make([]Approval, 0, len(parties))
-	names := make([]string, 0, len(parties))
 	for i, rival := range independent(parties, e.policy.OperatorOnce) {
 		a := e.valid[i]
 		if rival >= 0 {
@@ -115,11 +115,10 @@ func (e *evaluation) judgeCount(w *want, uncounted []string) {
 			continue
 		}
 		e.verdict.Approvals = append(e.verdict.Approvals, Approval{Login: a.Reviewer, ReviewID: a.ID, Commit: a.Commit, Kind: a.Kind, Model: a.Model})
-		names = append(names, a.signed())
 	}
 	have := len(e.verdict.Approvals)
 	if have >= need {
-		w.Says = strings.Join(names, ", ")
+		w.Says = signed(e.verdict.Approvals)
 		return
 	}
 	sentence := fmt.Sprintf("%d of %d approvals on %s", have, need, orElse(e.Pull.Head.Short(), "its head"))
@@ -147,7 +146,7 @@ func (e *evaluation) whoCounts(parties []party, have int) []string {
 }
 
 // suspect remembers who would count if it were declared what they are.
-func (e *evaluation) suspect(p party, r Review) {
+func (e *evaluation) suspect(p party, r *Review) {
 	if p.Kind != KindUnknown || p.unread != "" {
 		return
 	}
@@ -157,12 +156,26 @@ func (e *evaluation) suspect(p party, r Review) {
 	}
 }
 
-// signed is an approver as an explanation names it: an agent with its model.
-func (a *approval) signed() string {
-	if a.Kind == KindAgent {
-		return a.Reviewer + " (" + a.Model + ")"
+// signed are approvers as an explanation names them: agents with their models.
+func signed(approvals []Approval) string {
+	size := 0
+	for i := range approvals {
+		size += len(approvals[i].Login) + len(approvals[i].Model) + len(", ()")
 	}
-	return a.Reviewer
+	var out strings.Builder
+	out.Grow(size)
+	for i := range approvals {
+		if i > 0 {
+			out.WriteString(", ")
+		}
+		out.WriteString(approvals[i].Login)
+		if approvals[i].Kind == KindAgent {
+			out.WriteString(" (")
+			out.WriteString(approvals[i].Model)
+			out.WriteString(")")
+		}
+	}
+	return out.String()
 }
 
 // overlap says why p does not count beside rival.
@@ -187,18 +200,13 @@ func (e *evaluation) uncountable(w *want) bool {
 
 func (e *evaluation) needed() int { return max(e.policy.Approvals, MinApprovals) }
 
-// parties are those whose approvals are valid, by login.
-func (e *evaluation) parties() []party {
-	out := make([]party, 0, len(e.valid))
-	for _, a := range e.valid {
-		out = append(out, a.party)
-	}
-	return out
-}
+// parties are those whose approvals are valid, by login. They are not to be
+// changed.
+func (e *evaluation) parties() []party { return slices.Clip(e.sound) }
 
 // discount says why an approval does not count, or "", and what could not be
 // read about that, or "".
-func (e *evaluation) discount(p *party, r Review) (why, unread string) {
+func (e *evaluation) discount(p *party, r *Review) (why, unread string) {
 	head := e.Pull.Head
 	switch {
 	case p.login == "":
@@ -312,8 +320,8 @@ func (p *party) beside(u *party, author, did string) (why, unread string) {
 }
 
 // promise is the review that somebody would give if they approved now.
-func (e *evaluation) promise(p *party) Review {
-	return Review{
+func (e *evaluation) promise(p *party) *Review {
+	return &Review{
 		Reviewer: p.name, State: ReviewApproved, Commit: e.Pull.Head, ObservedHead: e.Pull.Head,
 		Official: ref.Yes, Eligible: ref.Yes, At: e.Retargeted.Add(time.Second),
 	}
@@ -321,33 +329,32 @@ func (e *evaluation) promise(p *party) Review {
 
 // decisive is the latest approval, change request or dismissal of each
 // reviewer, by login. Comments decide nothing, so they replace nothing.
-func decisive(reviews []Review) []Review {
-	latest := make(map[string]int, len(reviews)) // places in the list
-	for i, r := range reviews {
-		if r.State.weight() == 0 {
-			continue
+func decisive(reviews []Review) []*Review {
+	type said struct {
+		who string
+		*Review
+	}
+	all := make([]said, 0, len(reviews))
+	for i := range reviews {
+		if r := &reviews[i]; r.State.weight() > 0 {
+			all = append(all, said{login(r.Reviewer), r})
 		}
-		who := login(r.Reviewer)
-		if old, found := latest[who]; !found || r.later(reviews[old]) {
-			latest[who] = i
+	}
+	// Stable: of two that replace each other the first stands.
+	slices.SortStableFunc(all, func(a, b said) int { return cmp.Or(strings.Compare(a.who, b.who), b.compare(a.Review)) })
+	latest := make([]*Review, 0, len(all))
+	for i := range all {
+		if i == 0 || all[i].who != all[i-1].who {
+			latest = append(latest, all[i].Review)
 		}
 	}
-	logins := make([]string, 0, len(latest))
-	for who := range latest {
-		logins = append(logins, who)
-	}
-	slices.Sort(logins)
-	sorted := make([]Review, len(logins))
-	for i, who := range logins {
-		sorted[i] = reviews[latest[who]]
-	}
-	return sorted
+	return latest
 }
 
-// later says whether r replaces old, of the same reviewer. One id twice cannot
-// be; were it so, the sterner one stands.
-func (r Review) later(old Review) bool {
-	return cmp.Or(cmp.Compare(r.ID, old.ID), cmp.Compare(r.State.weight(), old.State.weight())) > 0
+// compare puts what replaces another, of the same reviewer, behind it. One id
+// twice cannot be; were it so, the sterner one stands.
+func (r *Review) compare(o *Review) int {
+	return cmp.Or(cmp.Compare(r.ID, o.ID), cmp.Compare(r.State.weight(), o.State.weight()))
 }
 
 // weight orders the decisive states by how stern they are; 0 decides nothing.

@@ -39,8 +39,16 @@ type touch struct {
 func newScope(s *Snapshot, p *Policy) scope {
 	c := scope{
 		checks: make([]touch, len(p.Checks)), demands: make([]touch, len(p.Demands)),
-		read: s.FilesRead == ref.Yes, paths: make([]string, 0, len(s.Files)), seen: map[string]touch{},
+		read: s.FilesRead == ref.Yes, paths: make([]string, 0, len(s.Files)),
 	}
+	globs := 0
+	for i := range p.Checks {
+		globs += len(p.Checks[i].Paths)
+	}
+	for i := range p.Demands {
+		globs += len(p.Demands[i].Paths)
+	}
+	c.seen = make(map[string]touch, globs)
 	for i := range s.Files {
 		f := &s.Files[i]
 		c.lines += f.Added + f.Deleted
@@ -114,7 +122,7 @@ func (c *scope) look(glob string) touch {
 			continue
 		}
 		for _, p := range f.paths {
-			if !strings.HasPrefix(p, prefix) || !strings.HasSuffix(p, suffix) || !strings.Contains(p, within) {
+			if !strings.HasSuffix(p, suffix) || !strings.HasPrefix(p, prefix) || !strings.Contains(p, within) {
 				continue
 			}
 			if doublestar.MatchUnvalidated(glob, p) {
@@ -141,16 +149,21 @@ func literal(glob string) string {
 }
 
 func folders(paths []string) []folder {
-	var out []folder
-	start := 0
-	for i, p := range paths {
-		first, _, _ := strings.Cut(p, "/")
-		if len(out) == 0 || out[len(out)-1].first != first {
-			out, start = append(out, folder{first: first}), i
+	out := make([]folder, 0, min(len(paths), 32))
+	for i := 0; i < len(paths); {
+		first, _, _ := strings.Cut(paths[i], "/")
+		end := i + 1
+		for end < len(paths) && isIn(paths[end], first) {
+			end++
 		}
-		out[len(out)-1].paths = paths[start : i+1]
+		out, i = append(out, folder{first, paths[i:end]}), end
 	}
 	return out
+}
+
+// isIn says whether a path's first element is first.
+func isIn(path, first string) bool {
+	return strings.HasPrefix(path, first) && (len(path) == len(first) || path[len(first)] == '/')
 }
 
 // judgePolicy asks that the policy can be followed at all.
