@@ -241,6 +241,25 @@ func TestAClaimThatNobodyTookIsGivenBackAndCountsAsNoTry(t *testing.T) {
 	}
 }
 
+func TestAMatchGivesNothingThatIsNotToBeOffered(t *testing.T) {
+	y := newYard(t)
+	y.want("ann", Submission{})
+	v := y.view(Scope{Ready: y.lanes(), PerLane: 1, Load: true, Set: true})
+	for rule, spoil := range map[string]func(*Item){
+		"":                     func(*Item) {},
+		"it rests":             func(i *Item) { i.NotBefore = v.Now.Add(1) },
+		"it is somebody's":     func(i *Item) { i.State = Working },
+		"its deadline is over": func(i *Item) { i.Deadline = v.Now },
+	} {
+		of := v
+		of.Ready = []Item{v.Ready[0]}
+		spoil(&of.Ready[0])
+		if _, claims := match(of, y.t, []poller{{at("builder-lite-0"), "one"}}); (len(claims) == 1) != (rule == "") {
+			t.Errorf("%q: %+v", rule, claims)
+		}
+	}
+}
+
 func TestBetweenLanesChanceDecides(t *testing.T) {
 	y := newYard(t)
 	y.many(300, Submission{})

@@ -1,6 +1,7 @@
 package dispatcher
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,6 @@ func TestABuildIsDoneOnlyWhenItsChangeHasEndedWell(t *testing.T) {
 		by      bool // accepted
 		says    string
 	}{
-		{"nothing that was read settles nothing", []landing{{}}, Landing, Finished, false, ""},
 		{"an open pull request is no end", []landing{{Head: headOf(1)}}, Landing, Finished, false, ""},
 		{"a merge is accepted, and not done", []landing{{Merged: true, Merge: headOf(9)}}, Landing, Finished, true, ""},
 		{"a healthy change is done", []landing{{Merged: true}, {Merged: true, Outcome: change.OutcomeHealthy}}, Done, Shipped, true, "healthy"},
@@ -38,15 +38,10 @@ func TestABuildIsDoneOnlyWhenItsChangeHasEndedWell(t *testing.T) {
 				if l.Pull.IsZero() {
 					l.Pull = pullOf(1)
 				}
-				read := l.Head != "" || l.Merged || l.Outcome != change.Open
 				for range 2 { // the same facts a second time change nothing
 					before := len(y.journal)
 					was := y.works[0].Item
-					if read {
-						y.settle(1, l)
-					} else {
-						y.transact(Scope{Items: []ItemID{1}}, func(v View) Write { w, _ := settle(v, y.t, 1, l); return w })
-					}
+					y.settle(1, l)
 					if was.State == y.item(1).State && was.Accepted == y.item(1).Accepted && len(y.journal) != before {
 						t.Errorf("it was said twice: %+v", y.journal[before:])
 					}
@@ -60,6 +55,24 @@ func TestABuildIsDoneOnlyWhenItsChangeHasEndedWell(t *testing.T) {
 				t.Errorf("it was accepted by %s", i.AcceptedBy)
 			}
 		})
+	}
+}
+
+func TestWhatWasNotReadSettlesNothing(t *testing.T) {
+	y := newYard(t)
+	y.want("ann", Submission{})
+	y.land(y.claim("builder-lite-0"), 1, 1)
+	unread := landing{Pull: pullOf(1), Merged: true, Outcome: change.OutcomeHealthy}
+	y.transact(Scope{Items: []ItemID{1}}, func(v View) Write {
+		w, err := settle(v, y.t, 1, unread)
+		if err != nil {
+			t.Error(err)
+		}
+		return w
+	})
+	y.stands(1, Landing)
+	if _, err := settle(y.view(Scope{}), y.t, 1, unread); !errors.Is(err, ErrUnknown) {
+		t.Errorf("an item that is not in the view: %v", err)
 	}
 }
 
@@ -164,6 +177,14 @@ func TestAReviewWhosePurposeIsGoneIsStoppedAndOneThatWasGivenCounts(t *testing.T
 	if p, err := y.beat(c, Beat{}); err != nil || !strings.Contains(p.StandDown, "the head moved") {
 		t.Fatalf("it was told %q, %v", p.StandDown, err)
 	}
+	// A review by one that never registered the head is somebody else's doing.
+	y.review(8, 8)
+	c = y.claim("reviewer-lite-1")
+	if err := y.failed(c, Failure{Reason: "no"}); err != nil {
+		t.Fatal(err)
+	}
+	y.settle(2, landing{Pull: pullOf(8), Head: headOf(8), Reviewed: []sighting{{at("reviewer-lite-1"), headOf(8)}}})
+	y.stands(2, Ready)
 	// One that died after its review was sent needs no second.
 	y.review(9, 9)
 	c = y.claim("reviewer-lite-1")
@@ -171,9 +192,9 @@ func TestAReviewWhosePurposeIsGoneIsStoppedAndOneThatWasGivenCounts(t *testing.T
 		t.Fatal(err)
 	}
 	y.pass(testTerms.lease)
-	y.stands(2, Ready)
-	y.settle(2, landing{Pull: pullOf(9), Head: headOf(9), Reviewed: []sighting{{at("reviewer-lite-1"), headOf(9)}}})
-	if i := y.stands(2, Done); i.Accepted != c.Attempt.ID || y.attempt(c.Attempt.ID).Outcome != Shipped {
+	y.stands(3, Ready)
+	y.settle(3, landing{Pull: pullOf(9), Head: headOf(9), Reviewed: []sighting{{at("reviewer-lite-1"), headOf(9)}}})
+	if i := y.stands(3, Done); i.Accepted != c.Attempt.ID || y.attempt(c.Attempt.ID).Outcome != Shipped {
 		t.Errorf("the item is %+v", i)
 	}
 }
