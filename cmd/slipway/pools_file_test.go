@@ -74,7 +74,12 @@ func newPlot(t *testing.T) *plot {
 	log := slog.New(slog.DiscardHandler)
 	p := &plot{T: t, store: st, dispatcher: dispatcher.New(dispatcher.Config{
 		Store: st, Changes: st, Log: log, Login: pools.Address.String,
-		Serves: func(id ref.RepoID) (string, bool) { return "main", id.String() == "acme/app" },
+		Serves: func(id ref.RepoID) (string, bool) {
+			if id.String() != "acme/app" {
+				return "", false
+			}
+			return "main", true
+		},
 	})}
 	path := filepath.Join(t.TempDir(), config.PoolsFile)
 	p.poolsFile = newPoolsFile(poolsWiring{

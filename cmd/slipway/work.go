@@ -20,8 +20,8 @@ import (
 	"slipway/pools"
 )
 
-// maxSpec is how large a spec may be, in bytes.
-const maxSpec = 256 << 10
+// maxSpec is how large a spec may be for the server, in bytes.
+const maxSpec = 64 << 10
 
 // workReader answers what the commands ask about work: a server, or the store
 // beside it.
