@@ -56,5 +56,15 @@ func measurements() []measurement {
 			{what: "other calls about changes", ours: "others", atMost: 0},
 			{what: "calls about the branch and its policy", ours: "once", report: true},
 		}},
+		{"B8", "./internal/store", "^BenchmarkB8$", []string{"-benchtime", "3x"}, []figure{
+			{what: "claims by 1,000 builders that long-poll; the store's raw group commits", ours: "claims/s", reference: "raw/s", unit: "/s", atLeast: 0.6},
+			{what: "the slowest of 100 claims, all 1,000 asking at once", ours: "p99-ms", unit: "ms", atMost: 100},
+			{what: "the same claims; what they write, inserted raw", ours: "claims/s", reference: "written/s", unit: "/s", report: true},
+		}},
+		{"B10", "./dispatcher", "^BenchmarkB10$", once, []figure{
+			{what: "a model's line edited to the next claim that carries it, the slowest of ten", ours: "swap-ms", unit: "ms", atMost: 1000},
+			{what: "long polls that the swaps cut", ours: "restarts", atMost: 0},
+			{what: "coordinates that changed their names with them", ours: "renames", atMost: 0},
+		}},
 	}
 }
