@@ -128,6 +128,22 @@ func (c *Client) Uncordon(ctx context.Context, a pools.Address, reason string) e
 	return c.post(ctx, "pools/seats/"+a.String()+"/uncordon", WorkOrder{Reason: reason}, nil)
 }
 
+// Credentials lists what workers speak with, by coordinate and age.
+func (c *Client) Credentials(ctx context.Context) (out []dispatcher.Credential, err error) {
+	err = c.get(ctx, "pools/credentials", nil, &out)
+	return out, err
+}
+
+// Enrol lets a credential speak for its coordinate. Its secret stays here.
+func (c *Client) Enrol(ctx context.Context, made dispatcher.Credential) error {
+	return c.post(ctx, "pools/credentials", made, nil)
+}
+
+// Revoke takes a credential back, by its hash.
+func (c *Client) Revoke(ctx context.Context, hash string) error {
+	return c.post(ctx, "pools/credentials/"+url.PathEscape(hash)+"/revoke", struct{}{}, nil)
+}
+
 // work makes one call of the worker protocol.
 func (c *Client) work(ctx context.Context, path string, order, into any) error {
 	err := c.post(ctx, "worker/"+path, order, into)

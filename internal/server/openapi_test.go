@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -133,16 +134,26 @@ func TestTheDescriptionIsValidAndPublished(t *testing.T) {
 	}
 }
 
-// routesOfWork are those that the server's source registers.
+// routesOfWork are those about work and pools that the server's source
+// registers, and that of the description itself.
 func routesOfWork(t *testing.T) (all []string) {
 	t.Helper()
-	for _, name := range []string{"server.go", "worker.go", "work.go", "pools.go"} {
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range sources {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`"((?:GET|POST|PUT|PATCH|DELETE) /api/v1/[^"]+)"`).FindAllSubmatch(text, -1) {
-			all = append(all, string(m[1]))
+		for _, m := range regexp.MustCompile(`"((?:GET|POST|PUT|PATCH|DELETE) (/api/v1/[^"]+))"`).FindAllSubmatch(text, -1) {
+			if path := string(m[2]); ofWork(path) || path == apiPath+"/openapi.yaml" {
+				all = append(all, string(m[1]))
+			}
 		}
 	}
 	slices.Sort(all)

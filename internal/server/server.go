@@ -118,6 +118,7 @@ func New(c Config) *Server {
 	s.routes()
 	s.workRoutes()
 	s.poolRoutes()
+	s.credentialRoutes()
 	s.workerRoutes()
 	return s
 }

@@ -32,6 +32,7 @@ type Work interface {
 	Orders
 	WorkReader
 	PoolReader
+	Credentials
 }
 
 // Desk is where coordinates claim work and report on it. Each call is one of
@@ -149,6 +150,10 @@ func (s *Server) submit(w http.ResponseWriter, r *http.Request, who Token) {
 		answer(w, http.StatusOK, itemTold(i))
 	default:
 		s.Log.Info("order", "token", who.Name, "verb", authz.WorkSubmit, "item", i.ID, "repository", i.Repo)
+		// What nothing can take says so from the first.
+		if now, found, err := s.Work.Work(r.Context(), i.ID); err == nil && found {
+			i = now.Item
+		}
 		answer(w, http.StatusCreated, itemTold(i))
 	}
 }

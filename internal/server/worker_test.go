@@ -49,7 +49,7 @@ func TestA2AWorkersCredentialAndATokenAreNotTheSame(t *testing.T) {
 	credential := w.keys.mint(t, builder0)
 	for _, route := range routesOfWork(t) {
 		method, path, _ := strings.Cut(route, " ")
-		path = strings.NewReplacer("{id}", "1", "{address}", builder0, apiPath+"/", "").Replace(path)
+		path = strings.NewReplacer("{id}", "1", "{address}", builder0, "{hash}", strings.Repeat("0", 64), apiPath+"/", "").Replace(path)
 		secrets := map[string]string{"a coordinate's credential": credential, "nobody": "", "who guesses": "slipway_w_guess", "who has the webhooks' secret": hookSecret}
 		want := http.StatusUnauthorized
 		switch {
@@ -205,10 +205,10 @@ func TestBadRequestsOfAWorker(t *testing.T) {
 		says             string
 	}{
 		{"a claim without a key of its own", "worker/claim", `{}`, 400, "request is"},
-		{"a claim with a key that is too long", "worker/claim", `{"request":"` + strings.Repeat("x", 201) + `"}`, 400, "200 bytes"},
+		{"a claim with a key that is too long", "worker/claim", `{"request":"` + strings.Repeat("x", 101) + `"}`, 400, "100 bytes"},
 		{"a claim that waits too long", "worker/claim", `{"request":"r","wait":56}`, 400, "wait is 0 to 55"},
 		{"a claim that waits backwards", "worker/claim", `{"request":"r","wait":-1}`, 400, "wait is 0 to 55"},
-		{"every fault of a claim is named", "worker/claim", `{"wait":1000000000000}`, 400, "request is the claim's own key, of 1 to 200 bytes\nwait is"},
+		{"every fault of a claim is named", "worker/claim", `{"wait":1000000000000}`, 400, "request is the claim's own key, of 1 to 100 bytes\nwait is"},
 		{"a claim for another coordinate", "worker/claim", `{"request":"r","builder":"builder-lite-1"}`, 400, "builder"},
 		{"a claim that is no JSON", "worker/claim", `claim`, 400, "could not be read"},
 		{"a claim that is empty", "worker/claim", ``, 400, "it is empty"},

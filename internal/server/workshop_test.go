@@ -27,6 +27,8 @@ type workshop struct {
 	refuse   error         // of the next call
 	claiming chan struct{} // gets one for each claim that began to wait
 	left     chan error    // gets why each claim ended without work
+
+	credentials []dispatcher.Credential
 }
 
 func newWorkshop() *workshop {
@@ -323,4 +325,26 @@ func (c *credentials) mint(t *testing.T, address string, change ...func(*dispatc
 	defer c.mu.Unlock()
 	c.of[hash] = made
 	return secret
+}
+
+func (s *workshop) Enrol(_ context.Context, by string, c dispatcher.Credential) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.say("enrol %s by %s", c.Address, by); err != nil {
+		return err
+	}
+	s.credentials = append(s.credentials, c)
+	return nil
+}
+
+func (s *workshop) Revoke(_ context.Context, by, hash string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.say("revoke %s by %s", hash, by)
+}
+
+func (s *workshop) Credentials(context.Context) ([]dispatcher.Credential, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.credentials), nil
 }
