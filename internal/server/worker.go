@@ -20,7 +20,7 @@ const (
 	// proxies cut off, a minute as a rule.
 	longestWait = 55
 	// longestRequest is how long a claim's own key may be, in bytes.
-	longestRequest = 200
+	longestRequest = 100
 	// overhang is what a claim may take beyond its wait.
 	overhang = 15 * time.Second
 )
