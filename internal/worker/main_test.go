@@ -102,7 +102,7 @@ func actStay(args []string) error {
 
 func actFlood([]string) error {
 	block := []byte(strings.Repeat("all work and no play makes a dull log\n", 2000))
-	for n := 0; n < 256<<20; n += len(block) {
+	for n := 0; n < 32<<20; n += len(block) {
 		if _, err := os.Stdout.Write(block); err != nil {
 			return err
 		}

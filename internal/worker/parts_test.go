@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,6 +222,57 @@ func TestTheGrantMustBeOnesOwn(t *testing.T) {
 		a := (&Worker{Config: Config{Address: lite0}}).attempt(&c.g, time.Now())
 		if err := a.plausible(); (err == nil) != c.ok {
 			t.Errorf("%s: %v", c.rule, err)
+		}
+	}
+}
+
+func TestParseReview(t *testing.T) {
+	for _, c := range []struct {
+		rule string
+		text string
+		want opinion
+		says string
+	}{
+		{"an approval needs no words", `{"verdict":"approved"}`, opinion{Verdict: "approved"}, ""},
+		{"a no with its reason", `{"verdict":"changes_requested","body":" It lacks\n a test. "}`, opinion{"changes_requested", "It lacks\n a test."}, ""},
+		{"none", "", opinion{}, "wrote none"},
+		{"no JSON", "looks good", opinion{}, "not the JSON"},
+		{"no verdict", `{"body":"fine"}`, opinion{}, `verdict "" is none of`},
+		{"a verdict that nobody gives", `{"verdict":"dismissed","body":"x"}`, opinion{}, `"dismissed" is none of`},
+		{"a no without a reason", `{"verdict":"changes_requested","body":" "}`, opinion{}, "not why"},
+		{"a comment without words", `{"verdict":"commented"}`, opinion{}, "not why"},
+		{"one that is too long", `{"verdict":"approved","body":"` + strings.Repeat("x", bodyLimit+1) + `"}`, opinion{}, "longer than"},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			got, err := parseReview([]byte(c.text))
+			if got != c.want || (err == nil) != (c.says == "") || err != nil && !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestRead(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(
+		os.WriteFile(path("file"), []byte("12345"), 0o600),
+		os.Symlink("file", path("link")), os.Symlink("/dev/zero", path("endless")),
+		os.Mkdir(path("folder"), 0o700), syscall.Mkfifo(path("pipe"), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name  string
+		limit int64
+		want  string
+		ok    bool
+	}{
+		{"file", 5, "12345", true}, {"none", 5, "", true}, {"file", 4, "", false},
+		{"link", 5, "", false}, {"endless", 5, "", false}, {"folder", 5, "", false}, {"pipe", 5, "", false},
+	} {
+		if got, err := read(path(c.name), c.limit); string(got) != c.want || (err == nil) != c.ok {
+			t.Errorf("%s up to %d: %q, %v", c.name, c.limit, got, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,13 +33,15 @@ const longLease = 500 * hurry
 type yard struct {
 	*server.Server
 	builder, reviewer, alice server.Account
+	items                    atomic.Int64
 }
 
-// site is a test's own repository there, with a worker's parts.
+// site is a test's own item there, all in one repository, with a worker's parts.
 type site struct {
 	*yard
 	t    *testing.T
 	repo ref.RepoID
+	item dispatcher.ItemID
 	base ref.SHA // the tip of main
 	desk *memory
 	log  *eventLog
@@ -72,19 +75,28 @@ func startYard(t *testing.T) *yard {
 	if err := s.CreateOrg(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.CreateRepo(t.Context(), "acme", "app", true); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []server.Account{y.builder, y.alice} {
+		if err := s.SetCollaborator(t.Context(), "acme", "app", a.Login, server.Write); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return y
 }
 
-func (y *yard) site(t *testing.T, name string) *site {
+func (y *yard) site(t *testing.T) *site {
 	t.Helper()
-	s := &site{yard: y, t: t, repo: ref.RepoID{Owner: "acme", Name: name}, desk: newMemory(t, longLease), log: &eventLog{}, dir: t.TempDir()}
-	s.must(y.CreateRepo(t.Context(), "acme", name, true))
-	for _, a := range []server.Account{y.builder, y.alice} {
-		s.must(y.SetCollaborator(t.Context(), "acme", name, a.Login, server.Write))
-	}
+	s := &site{yard: y, t: t, repo: app, item: dispatcher.ItemID(y.items.Add(1)), desk: newMemory(t, longLease), log: &eventLog{}, dir: t.TempDir()}
 	s.base = s.tip("main")
 	return s
 }
+
+// branch is the one that a build of the item pushes, topic that of a pull
+// request of alice's.
+func (s *site) branch() string { return fmt.Sprintf("work/%d-builder-lite-0", s.item) }
+func (s *site) topic() string  { return fmt.Sprintf("topic-%d", s.item) }
 
 // worker is a worker as an account, with a command.
 func (s *site) worker(as server.Account, command ...string) *Worker {
@@ -119,8 +131,8 @@ func (s *site) worker(as server.Account, command ...string) *Worker {
 // build is a build as the server grants it.
 func (s *site) build(attempt dispatcher.AttemptID) dispatcher.Grant {
 	return dispatcher.Grant{
-		Attempt: attempt, Token: 7000 + int64(attempt), Item: 17, Builder: lite0, Kind: dispatcher.Build, Repo: s.repo, Base: "main",
-		Branch: "work/17-builder-lite-0", Title: "Make a  file\n(and more)", Spec: "Make made.txt.", Try: 1,
+		Attempt: attempt, Token: 7000 + int64(attempt), Item: s.item, Builder: lite0, Kind: dispatcher.Build, Repo: s.repo, Base: "main",
+		Branch: s.branch(), Title: "Make a  file\n(and more)", Spec: "Make made.txt.", Try: 1,
 		Assignment: pools.Assignment{Name: "a", Provider: "acme", Model: "m-1", Prompt: pools.Prompt{Text: "Be brief."}, Parameters: `{"t":1}`},
 		Budget:     2_500_000, Currency: "EUR", Beat: 5,
 	}
@@ -187,7 +199,7 @@ func (s *site) text(branch, path string) string {
 	s.t.Helper()
 	client, err := s.Client(s.t.Context(), s.alice.Token)
 	s.must(err)
-	data, _, err := client.GetFile("acme", s.repo.Name, branch, path)
+	data, _, err := client.GetFile("acme", "app", branch, path)
 	s.must(err)
 	return string(data)
 }
@@ -207,7 +219,13 @@ type pullRequest struct {
 	} `json:"head"`
 }
 
-func (s *site) pulls() (list []pullRequest) {
+// pulls are those from the branch of the item.
+func (s *site) pulls() []pullRequest {
+	s.t.Helper()
+	return slices.DeleteFunc(s.all(), func(p pullRequest) bool { return p.Head.Ref != s.branch() })
+}
+
+func (s *site) all() (list []pullRequest) {
 	s.t.Helper()
 	s.must(s.Call(s.t.Context(), s.alice.Token, http.MethodGet, "/repos/"+s.repo.String()+"/pulls?state=all", nil, &list))
 	return list
@@ -232,9 +250,9 @@ func (s *site) commit(as server.Account, branch, path string) ref.SHA {
 // proposed is a pull request of alice's.
 func (s *site) proposed() (ref.PullID, ref.SHA) {
 	s.t.Helper()
-	head := s.commit(s.alice, "topic", "topic.txt")
+	head := s.commit(s.alice, s.topic(), s.topic()+".txt")
 	var made pullRequest
-	s.must(s.Call(s.t.Context(), s.alice.Token, http.MethodPost, "/repos/"+s.repo.String()+"/pulls", map[string]string{"head": "topic", "base": "main", "title": "feat: topic"}, &made))
+	s.must(s.Call(s.t.Context(), s.alice.Token, http.MethodPost, "/repos/"+s.repo.String()+"/pulls", map[string]string{"head": s.topic(), "base": "main", "title": "feat: topic"}, &made))
 	return ref.PullID{Repo: s.repo, Number: made.Number}, head
 }
 
@@ -265,7 +283,7 @@ func (s *site) must(err error) {
 func (s *site) script(text string) []string { return []string{"/bin/sh", "-eu", "-c", text} }
 
 // pushedAnything says whether the branch of the item is at the forge.
-func (s *site) pushedAnything() bool { return s.tip("work/17-builder-lite-0") != "" }
+func (s *site) pushedAnything() bool { return s.tip(s.branch()) != "" }
 
 // silent says whether none of the secrets is in a text, in any form.
 func (s *site) silent(text string) bool {
