@@ -12,7 +12,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT    := bin/golangci-lint
 LINT_CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/slipway/lint
 # Pure packages whose properties are checked at random.
-PURE    := ./gate ./deployer ./internal/change
+PURE    := ./gate ./deployer ./pools ./dispatcher ./internal/change
 
 .DEFAULT_GOAL := help
 

@@ -269,8 +269,9 @@ func (a caseAnswer) print(out io.Writer) {
 func newPolicySchema() *cobra.Command {
 	schemas := map[string]func() []byte{
 		config.PolicyFile: config.PolicySchema, config.CasesFile: config.CasesSchema, config.ServerFile: config.ServerSchema,
+		config.PoolsFile: config.PoolsSchema,
 	}
-	names := []string{config.PolicyFile, config.CasesFile, config.ServerFile}
+	names := []string{config.PolicyFile, config.CasesFile, config.ServerFile, config.PoolsFile}
 	return &cobra.Command{
 		Use:       "schema [FILE]",
 		Short:     "Print the JSON Schema of a configuration file, for editors",

@@ -51,6 +51,22 @@ func newServe() *cobra.Command {
 // databaseOf is the file of the store.
 func databaseOf(s config.Store) string { return filepath.Join(s.Path, "slipway.db") }
 
+// openStore opens the store where slipway.yaml says it is.
+func openStore(ctx context.Context, s config.Store, log *slog.Logger) (*store.Store, error) {
+	if s.Postgres.Reveal() != "" {
+		return store.OpenPostgres(ctx, store.PostgresOptions{DSN: s.Postgres, Folder: s.Path, Log: log})
+	}
+	return store.Open(ctx, store.Options{Path: databaseOf(s)})
+}
+
+// readStore opens it beside the server, for commands that only read.
+func readStore(ctx context.Context, s config.Store) (*store.Reader, error) {
+	if s.Postgres.Reveal() != "" {
+		return store.OpenPostgresReadOnly(ctx, store.PostgresOptions{DSN: s.Postgres})
+	}
+	return store.OpenReadOnly(ctx, databaseOf(s))
+}
+
 // serve wires everything and runs it until ctx ends.
 func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error) {
 	listener, err := net.Listen("tcp", conf.Listen)
@@ -61,7 +77,7 @@ func serve(ctx context.Context, conf config.Server, log *slog.Logger) (err error
 	if err := os.MkdirAll(conf.Store.Path, 0o700); err != nil {
 		return fmt.Errorf("make the store's folder: %w", err)
 	}
-	st, err := store.Open(ctx, store.Options{Path: databaseOf(conf.Store)})
+	st, err := openStore(ctx, conf.Store, log)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,6 @@ import (
 	"slipway/cmd/slipway/internal/board"
 	"slipway/config"
 	"slipway/internal/server"
-	"slipway/internal/store"
 )
 
 // source is where a command reads from: a server, or the store beside it.
@@ -62,7 +61,7 @@ func (s *source) reader(cmd *cobra.Command) (server.Reader, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := store.OpenReadOnly(cmd.Context(), databaseOf(conf))
+	st, err := readStore(cmd.Context(), conf)
 	if err != nil {
 		return nil, nil, err
 	}
