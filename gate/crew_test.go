@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"slipway/gate"
 	"slipway/internal/ref"
 )
@@ -284,4 +286,20 @@ func TestASnapshotFromBeforeThePoolsIsJudgedAsItWas(t *testing.T) {
 	if v := gate.Evaluate(s, policy(), now); v.Outcome != gate.Merge {
 		t.Errorf("%s: %v", v.Outcome, v.Reasons)
 	}
+}
+
+// crew draws who of those there are is of a pool.
+func crew(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
+	s.Crew = gate.Crew{Read: pick(t, "crew read", facts), Registered: pick(t, "registered", facts), Members: map[string]gate.Principal{}}
+	for _, who := range []string{"alice", "bob", "carol", "dave"} {
+		if rapid.Bool().Draw(t, who+" is a member") {
+			s.Crew.Members[who] = gate.Principal{Kind: pick(t, "kind", []gate.Kind{gate.KindAgent, gate.KindPerson, gate.KindUnknown}),
+				Model: pick(t, "model", []string{"m1", "M1", "m2", ""}), Operator: pick(t, "operator", []string{"o1", "o2", ""}), Pool: "red"}
+		}
+	}
+}
+
+func member(s *gate.Snapshot, who string) bool {
+	_, is := s.Crew.Members[strings.ToLower(who)]
+	return is && s.Crew.Read == ref.Yes
 }

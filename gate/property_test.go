@@ -114,17 +114,6 @@ var changes = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	crew, crew,
 }
 
-// crew draws who of those there are is of a pool.
-func crew(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
-	s.Crew = gate.Crew{Read: pick(t, "crew read", facts), Registered: pick(t, "registered", facts), Members: map[string]gate.Principal{}}
-	for _, who := range []string{"alice", "bob", "carol", "dave"} {
-		if rapid.Bool().Draw(t, who+" is a member") {
-			s.Crew.Members[who] = gate.Principal{Kind: pick(t, "kind", []gate.Kind{gate.KindAgent, gate.KindPerson, gate.KindUnknown}),
-				Model: pick(t, "model", []string{"m1", "M1", "m2", ""}), Operator: pick(t, "operator", []string{"o1", "o2", ""}), Pool: "red"}
-		}
-	}
-}
-
 // objections are what can only be against a merge.
 var objections = []func(*rapid.T, *gate.Snapshot, *gate.Policy){
 	func(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
@@ -328,11 +317,6 @@ func approvers(s gate.Snapshot, p gate.Policy) int {
 		most = max(most, n)
 	}
 	return most
-}
-
-func member(s *gate.Snapshot, who string) bool {
-	_, is := s.Crew.Members[strings.ToLower(who)]
-	return is && s.Crew.Read == ref.Yes
 }
 
 func principal(s gate.Snapshot, p gate.Policy, who string) gate.Principal {

@@ -243,7 +243,7 @@ func testDrift(h *harbour, bot string) {
 			h.do(http.MethodPatch, hook(), map[string]any{"active": true, "config": map[string]string{"url": "http://127.0.0.1:2/hooks/gitea"}, "events": hookEvents()})
 		}, "webhook", "address: http://127.0.0.1:2/hooks/gitea"},
 		{"the webhook is off", func() { h.do(http.MethodPatch, hook(), map[string]any{"active": false, "events": hookEvents()}) }, "webhook", "active: no"},
-		{"the webhook has lost events", func() { h.do(http.MethodPatch, hook(), map[string]any{"active": true, "events": []string{"push"}}) }, "webhook", "workflow_run"},
+		{"the webhook has lost events", func() { h.do(http.MethodPatch, hook(), map[string]any{"active": true, "events": []string{"push"}}) }, "webhook", "workflow_run, workflow_job, issues, issue_label"},
 		{"the webhook is for some branches", func() {
 			h.do(http.MethodPatch, hook(), map[string]any{"active": true, "events": hookEvents(), "branch_filter": "release/*"})
 		}, "webhook", "branches other than release/*"},

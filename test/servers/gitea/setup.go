@@ -73,7 +73,7 @@ func AllEvents() []string {
 		"create", "delete", "push", "release", "status",
 		"pull_request", "pull_request_assign", "pull_request_label", "pull_request_comment",
 		"pull_request_review", "pull_request_review_request", "pull_request_sync",
-		"issue_comment", "repository", "package", "workflow_run", "workflow_job",
+		"issue_comment", "issues_only", "issue_label", "repository", "package", "workflow_run", "workflow_job",
 	}
 }
 
