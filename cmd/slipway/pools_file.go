@@ -23,7 +23,7 @@ import (
 )
 
 const (
-	poolsEvery = 2 * time.Second
+	poolsEvery = 250 * time.Millisecond
 	poolsAgain = 5 * time.Second
 	// poolsPatience is how long a change goes on that nobody waits for any more.
 	poolsPatience = 30 * time.Second
