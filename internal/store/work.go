@@ -55,11 +55,7 @@ type attemptIdentity struct {
 func (s *Store) Transact(ctx context.Context, scope dispatcher.Scope, decide func(dispatcher.View) (dispatcher.Write, error)) error {
 	var done outcome
 	err := s.do(ctx, func(ctx context.Context, tx *session) (news, error) {
-		now, err := tx.now(ctx)
-		if err != nil {
-			return 0, err
-		}
-		view, err := s.view(ctx, tx, scope, moment(micros(now)))
+		view, err := s.view(ctx, tx, scope)
 		if err != nil {
 			return 0, fmt.Errorf("read the work: %w", err)
 		}

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -50,9 +51,9 @@ const workHeld = "work"
 func dayOf(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 // view reads what scope names, and keeps others from changing it until the
-// transaction ends.
-func (s *Store) view(ctx context.Context, tx *session, scope dispatcher.Scope, now time.Time) (dispatcher.View, error) {
-	v := dispatcher.View{Now: now}
+// transaction ends. Its Now is read when nothing is waited for any more: so it is
+// later than that of every transaction which had a part of it before.
+func (s *Store) view(ctx context.Context, tx *session, scope dispatcher.Scope) (v dispatcher.View, err error) {
 	if scope.Key != "" || len(scope.Ready) > 0 || scope.Flow != nil || scope.Load {
 		// What is counted here changes with every claim and submission.
 		if err := tx.hold(ctx, workHeld); err != nil {
@@ -63,11 +64,13 @@ func (s *Store) view(ctx context.Context, tx *session, scope dispatcher.Scope, n
 		return v, err
 	}
 	for _, part := range []func() error{
-		func() (err error) { v.Works, err = s.worksOf(ctx, tx, scope, now); return err },
-		func() (err error) { v.Ready, err = ready(ctx, tx, scope, now); return err },
+		func() (err error) { now, err := tx.now(ctx); v.Now = moment(micros(now)); return err },
+		func() (err error) { v.Works, err = s.worksOf(ctx, tx, scope, v.Now); return err },
+		func() (err error) { v.Ready, err = ready(ctx, tx, scope, v.Now); return err },
 		func() (err error) { v.Front, v.Last, err = ranks(ctx, tx, scope.Flow); return err },
 		func() (err error) { v.Seats, err = seats(ctx, tx, scope.Seats); return err },
-		func() (err error) { v.Live, v.Spends, err = load(ctx, tx, scope.Load, now); return err },
+		func() (err error) { v.Now, err = later(ctx, tx, v.Now); return err },
+		func() (err error) { v.Live, v.Spends, err = load(ctx, tx, scope.Load, v.Now); return err },
 		func() (err error) { v.Set, err = s.setInForce(ctx, tx, scope.Set); return err },
 	} {
 		if err := part(); err != nil {
@@ -75,6 +78,19 @@ func (s *Store) view(ctx context.Context, tx *session, scope dispatcher.Scope, n
 		}
 	}
 	return v, nil
+}
+
+// later is the store's clock now. A session reads it once, where the transaction
+// begins; where others write too, it has been waiting for them since.
+func later(ctx context.Context, tx *session, began time.Time) (time.Time, error) {
+	if tx.forUpdate == "" {
+		return began, nil // nobody else writes
+	}
+	var at sql.NullInt64
+	if _, err := tx.row(ctx, "SELECT "+tx.dialect.clock, nil, &at); err != nil || !at.Valid {
+		return began, err
+	}
+	return moment(at.Int64), nil
 }
 
 // worksOf are the items that a scope names, with their attempts, by id.
