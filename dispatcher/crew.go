@@ -21,12 +21,15 @@ func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gat
 	if !found {
 		return gate.Crew{Read: ref.No}, nil // there never was a coordinate
 	}
-	built, reviewed, err := d.behind(ctx, id, head)
+	built, reviewed, took, err := d.behind(ctx, id, head)
 	if err != nil {
 		return gate.Crew{}, fmt.Errorf("crew of %s: %w", id, err)
 	}
 	crew := gate.Crew{Read: ref.Yes, Members: make(map[string]gate.Principal, len(set.Replicas))}
 	for a := range set.Replicas {
+		took[a] = true
+	}
+	for a := range took {
 		crew.Members[d.login(a)] = gate.Principal{Kind: gate.KindAgent, Operator: operator(set.Set, a), Pool: a.Pool().String(), Model: oneModel(built[a], reviewed[a])}
 	}
 	c, known, err := d.Changes.Change(ctx, id)
@@ -46,32 +49,33 @@ func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gat
 
 // behind are the attempts behind a head, by coordinate: those that registered
 // it for a pull request of their own, and those that reviewed it or may have.
-func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (built, reviewed map[pools.Address][]Attempt, err error) {
+// took are all that took part at any head: one that has left the pool config
+// since is still no person, and its branch still its own.
+func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (built, reviewed map[pools.Address][]Attempt, took map[pools.Address]bool, err error) {
 	attempts, err := d.Store.Attempts(ctx, Filter{Pull: id, Kind: Build})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	built, reviewed = map[pools.Address][]Attempt{}, map[pools.Address][]Attempt{}
+	built, reviewed, took = map[pools.Address][]Attempt{}, map[pools.Address][]Attempt{}, map[pools.Address]bool{}
 	for _, a := range attempts {
+		took[a.Address] = true
 		if a.Head == head {
 			built[a.Address] = append(built[a.Address], a)
 		}
 	}
 	works, err := d.reviewsOf(ctx, id)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for _, w := range works {
-		if w.Item.Head != head {
-			continue
-		}
 		for _, a := range w.Attempts {
-			if a.Outcome != Returned {
+			took[a.Address] = true
+			if w.Item.Head == head && a.Outcome != Returned {
 				reviewed[a.Address] = append(reviewed[a.Address], a)
 			}
 		}
 	}
-	return built, reviewed, nil
+	return built, reviewed, took, nil
 }
 
 // reviewsOf are the reviews that were asked of a pull request, with their
