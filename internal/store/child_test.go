@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"slipway/config"
 	"slipway/deployer"
 	"slipway/internal/change"
 	"slipway/internal/journal"
@@ -48,7 +50,7 @@ func TestMain(m *testing.M) {
 // childWrites writes without end, and reports each write that was answered.
 func childWrites(path string) error {
 	fmt.Println("begin 0 0")
-	s, err := Open(context.Background(), Options{Path: path})
+	s, err := openEither(path)
 	if err != nil {
 		return err
 	}
@@ -70,6 +72,14 @@ func childWrites(path string) error {
 		}()
 	}
 	return <-faults
+}
+
+// openEither opens the store at a path, or at a connection string.
+func openEither(place string) (*Store, error) {
+	if strings.HasPrefix(place, "postgres://") {
+		return OpenPostgres(context.Background(), PostgresOptions{DSN: config.NewSecret(place)})
+	}
+	return Open(context.Background(), Options{Path: place})
 }
 
 // writeNext does the next whole write of a worker: what it is follows from the
@@ -149,7 +159,7 @@ func wantWhole(t *testing.T, s *Store, answered map[int64]int64, ballast string)
 			t.Fatal(err)
 		}
 		var seq int64
-		err = s.Reader.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM queue WHERE key = ?", string(reconcile.ChangeKey(pullID(w+1)))).Scan(&seq)
+		err = s.Reader.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM queue WHERE key = $1", string(reconcile.ChangeKey(pullID(w+1)))).Scan(&seq)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -184,6 +184,19 @@ func TestEveryMigrationIsForwardOnlyAndCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantVersion(t, s, last)
+	forwardOnly(t, steps, last)
+	others, err := postgresMigrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last, err = newest(others); err != nil {
+		t.Fatal(err)
+	}
+	forwardOnly(t, others, last)
+}
+
+func forwardOnly(t *testing.T, steps fs.FS, last int64) {
+	t.Helper()
 	files, err := fs.Glob(steps, "*")
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +222,12 @@ func upTo(t *testing.T, version int64) fstest.MapFS {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return upToOf(t, all, version)
+}
+
+// upToOf are those of all up to a version.
+func upToOf(t *testing.T, all fs.FS, version int64) fstest.MapFS {
+	t.Helper()
 	steps := fstest.MapFS{}
 	files, err := fs.Glob(all, "*.sql")
 	if err != nil {

@@ -23,6 +23,7 @@ const (
 	deadlockDetected     = "40P01"
 	uniqueViolation      = "23505"
 	adminShutdown        = "57P01"
+	idledAway            = "25P03" // in the middle of a transaction
 	crashShutdown        = "57P02"
 	readOnlyTransaction  = "25006"
 	noSuchDatabase       = "3D000"
@@ -47,33 +48,42 @@ func inTheWay(err error) bool {
 	var told *pgconn.PgError
 	if errors.As(err, &told) {
 		switch told.Code {
-		case serializationFailure, deadlockDetected, uniqueViolation, adminShutdown, crashShutdown, readOnlyTransaction:
+		case serializationFailure, deadlockDetected, uniqueViolation, adminShutdown, crashShutdown, idledAway, readOnlyTransaction:
 			return true
 		default:
 			return false
 		}
 	}
-	return errors.Is(err, errCut) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, errCut) || errors.Is(err, errUnsent) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// errCut says that the connection to the database was lost.
-var errCut = errors.New("the connection to PostgreSQL was lost")
+var (
+	// errCut says that the connection to the database was lost.
+	errCut = errors.New("the connection to PostgreSQL was lost")
+	// errUnsent says that it was lost before what was to be sent was sent.
+	errUnsent = errors.New("the connection to PostgreSQL was lost already")
+)
 
 // explainPostgres says what to do about the errors that an operator meets, and
 // leaves out what tells of the connection string.
 func explainPostgres(err error) error {
 	var told *pgconn.PgError
-	if errors.As(err, &told) {
-		return explainState(told)
-	}
 	var failed *pgconn.ConnectError
-	if errors.As(err, &failed) {
+	unconnected := errors.As(err, &failed) // which says where to, and as whom
+	switch {
+	case errors.As(err, &told) && unconnected:
+		return explainState(told, told)
+	case errors.As(err, &told):
+		return explainState(told, err)
+	case unconnected:
 		return fmt.Errorf("PostgreSQL cannot be reached: %w", reason(err))
+	default:
+		return err
 	}
-	return err
 }
 
-func explainState(told *pgconn.PgError) error {
+// explainState puts into words what the database said; err is the whole of it.
+func explainState(told *pgconn.PgError, err error) error {
 	state := "SQLSTATE " + told.Code
 	switch {
 	case strings.HasPrefix(told.Code, "28"):
@@ -83,11 +93,11 @@ func explainState(told *pgconn.PgError) error {
 	case told.Code == noSuchSchema:
 		return fault.AsPermanent(fmt.Errorf("there is no such schema: CREATE SCHEMA … AUTHORIZATION the store's user (%s)", state))
 	case told.Code == mayNot:
-		return fault.AsPermanent(fmt.Errorf("the store's user may not do that: it must own its schema: %w", told))
+		return fault.AsPermanent(fmt.Errorf("the store's user may not do that: it must own its schema: %w", err))
 	case told.Code == tooManyConnections:
 		return fmt.Errorf("PostgreSQL has no connection left: raise max_connections, a server of Slipway takes up to some %d (%s)", writers+8, state)
 	default:
-		return told
+		return err
 	}
 }
 
@@ -148,7 +158,10 @@ func (n nameless) Read(b []byte) (int, error) {
 // Write writes.
 func (n nameless) Write(b []byte) (int, error) {
 	written, err := n.Conn.Write(b)
-	return written, cut(err)
+	if err = cut(err); err == errCut && written == 0 { //nolint:errorlint // cut gives that very value
+		err = errUnsent
+	}
+	return written, err
 }
 
 // cut is the error of a connection as the store tells it. A time limit stays one.

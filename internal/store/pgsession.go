@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
@@ -10,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"strconv"
@@ -36,8 +36,9 @@ const (
 type pgEngine struct {
 	db        *sql.DB
 	dialect   dialect
-	place     string // the schema
-	self      string // tells this server's notifications from others'
+	place     string    // the schema
+	self      string    // what this server's claims and notifications are known by
+	held      io.Closer // the lock of its folder
 	local     func() time.Time
 	simulated bool
 	pruned    atomic.Int64
@@ -48,12 +49,12 @@ type pgEngine struct {
 	ended     chan struct{}      // closed once it has
 }
 
-func startPostgres(ctx context.Context, dsn *pgx.ConnConfig, place string, o PostgresOptions) (*pgEngine, error) {
+func startPostgres(ctx context.Context, dsn *pgx.ConnConfig, place, self string, o PostgresOptions) (*pgEngine, error) {
 	p := &pgEngine{
 		db:        pool(dsn, writers),
 		dialect:   postgresDialect(o.Now != nil),
 		place:     place,
-		self:      rand.Text(),
+		self:      self,
 		local:     o.Now,
 		simulated: o.Now != nil,
 		woken:     make(chan struct{}, 1),
@@ -95,7 +96,7 @@ func (p *pgEngine) signals() (woken, offers <-chan struct{}) { return p.woken, p
 func (p *pgEngine) close(r *Reader) error {
 	p.hang()
 	<-p.ended
-	return errors.Join(r.Close(), p.db.Close())
+	return errors.Join(r.Close(), p.db.Close(), p.held.Close())
 }
 
 // try carries out one transaction. The connection goes back to the others only
@@ -140,6 +141,7 @@ func (p *pgEngine) session(conn *sql.Conn, now instant) *session {
 		dialect:    p.dialect,
 		clock:      func(context.Context) (instant, error) { return now, nil },
 		local:      p.local,
+		holder:     p.self,
 		pruned:     &p.pruned,
 		lone: func(ctx context.Context, name string) error {
 			_, err := conn.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", lockNumber(p.place, name))
@@ -179,9 +181,8 @@ func (p *pgEngine) commit(ctx context.Context, conn *sql.Conn, told news) error 
 		query = fmt.Sprintf("SELECT pg_notify('%s', '%s %d'); COMMIT", channelOf(p.place), p.self, told)
 	}
 	results, err := together(ctx, conn, query)
-	var refused *pgconn.PgError
 	switch {
-	case errors.As(err, &refused):
+	case err != nil && nothingDone(err):
 		return fmt.Errorf("commit to the store: %w", err)
 	case err != nil:
 		return doubtful{fmt.Errorf("the write may or may not have been committed: %w", err)}
@@ -189,6 +190,18 @@ func (p *pgEngine) commit(ctx context.Context, conn *sql.Conn, told news) error 
 		return errors.New("commit to the store: an earlier error of the transaction was passed over")
 	}
 	return nil
+}
+
+// nothingDone says whether a commit failed for sure: it was refused, or it did
+// not reach the database.
+func nothingDone(err error) bool {
+	var told *pgconn.PgError
+	if errors.As(err, &told) {
+		// A connection that is ended by the database may have been ended after it
+		// committed, but for one that waited too long for what to do.
+		return told.SeverityUnlocalized == "ERROR" || told.Code == idledAway
+	}
+	return errors.Is(err, errUnsent)
 }
 
 // abandon leaves no transaction open, or the connection goes.

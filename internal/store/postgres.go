@@ -34,6 +34,10 @@ type PostgresOptions struct {
 	// words such as "host=db user=slipway". The schema that its search_path names
 	// first is the store's. No error and no log says anything of it.
 	DSN config.Secret
+	// Folder is this server's own, which no other one uses: by the file server.id
+	// in it the server is known again, and may take up at once what it held when
+	// it was killed. "" for none: that waits for the ends of its leases then.
+	Folder string
 	// Log is told of migrations, and when the database goes away and comes back;
 	// nil: nobody is.
 	Log *slog.Logger
@@ -82,11 +86,16 @@ func openPostgres(ctx context.Context, o PostgresOptions, steps fs.FS) (_ *Store
 	if err != nil {
 		return nil, err
 	}
-	e, err := startPostgres(ctx, dsn, place, o)
+	id, held, err := serverID(o.Folder)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Reader: newPostgresReader(dsn, o), engine: e, now: e.local, shared: true}
+	e, err := startPostgres(ctx, dsn, place, id, o)
+	if err != nil {
+		return nil, errors.Join(err, held.Close())
+	}
+	e.held = held // for close alone
+	s := &Store{Reader: newPostgresReader(dsn, o), engine: e, now: e.local}
 	return s, nil
 }
 
@@ -280,11 +289,11 @@ type timeLimit struct {
 }
 
 // limits keep a server that hangs, or one that was cut off, from keeping the
-// others waiting.
+// others waiting: these wait longer than that one may hang.
 func limits() []timeLimit {
 	return []timeLimit{
 		{"statement_timeout", 30 * time.Second},
-		{"lock_timeout", 10 * time.Second},
+		{"lock_timeout", 20 * time.Second},
 		{"idle_in_transaction_session_timeout", 10 * time.Second},
 	}
 }

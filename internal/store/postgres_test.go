@@ -1,3 +1,5 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
 package store
 
 import (
@@ -24,6 +26,8 @@ func TestPostgres(t *testing.T) {
 			}
 		})
 	})
+	t.Run("opening", func(t *testing.T) { testOpening(t, places) })
+	t.Run("several servers", func(t *testing.T) { testServers(t, places) })
 }
 
 // places are schemas with empty tables. To make the tables costs more than most

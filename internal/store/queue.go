@@ -87,19 +87,23 @@ func (s *Store) Done(ctx context.Context, c reconcile.Claim, next time.Time, fai
 }
 
 // FreeClaims makes due at once what was held when an earlier server ended, so
-// that nobody sits out its leases. A server calls it before it claims anything.
-// Where several servers can have the store open it does nothing: nobody knows
-// there which of them have ended, and leases end by themselves.
+// that nobody sits out its leases. A server calls it before it claims anything:
+// the lock that it holds says that the earlier one has ended. Where several
+// servers have the store open, the claims of the others stay: of them nobody
+// knows whether they have ended, and leases end by themselves.
 func (s *Store) FreeClaims(ctx context.Context) error {
-	if s.shared {
-		return nil
-	}
 	err := s.do(ctx, func(ctx context.Context, tx *session) (news, error) {
 		now, err := tx.now(ctx)
 		if err != nil {
 			return 0, err
 		}
-		_, err = tx.exec(ctx, `UPDATE queue SET held_until = NULL, due_at = CASE WHEN due_at < $1 THEN due_at ELSE $1 END WHERE held_until IS NOT NULL`, micros(now))
+		query := "UPDATE queue SET held_until = NULL, due_at = CASE WHEN due_at < $1 THEN due_at ELSE $1 END WHERE held_until IS NOT NULL"
+		args := []any{micros(now)}
+		if tx.holder != "" {
+			query += " AND holder = $2"
+			args = append(args, tx.holder)
+		}
+		_, err = tx.exec(ctx, query, args...)
 		return keysDue, err
 	})
 	if err != nil {
@@ -183,10 +187,13 @@ func claim(ctx context.Context, tx *session, now time.Time, n int, lease time.Du
 	}
 	for _, c := range claims {
 		// A due time still to come was set while an earlier claim held the key.
-		_, err := tx.exec(ctx,
-			`UPDATE queue SET held_until = $1, token = $2, due_at = CASE WHEN due_at > $3 THEN due_at END WHERE key = $4`,
-			micros(until.Add(clock.ahead+clock.doubt)), c.Token, micros(now.Add(clock.ahead)), string(c.Key))
-		if err != nil {
+		set := "held_until = $1, token = $2, due_at = CASE WHEN due_at > $3 THEN due_at END"
+		args := []any{micros(until.Add(clock.ahead + clock.doubt)), c.Token, micros(now.Add(clock.ahead)), string(c.Key)}
+		if tx.holder != "" {
+			set += ", holder = $5"
+			args = append(args, tx.holder)
+		}
+		if _, err := tx.exec(ctx, "UPDATE queue SET "+set+" WHERE key = $4", args...); err != nil {
 			return nil, fmt.Errorf("hold %s: %w", c.Key, err)
 		}
 	}

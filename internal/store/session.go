@@ -21,6 +21,9 @@ type session struct {
 	// lone keeps all others that take the same lock waiting until this
 	// transaction has ended; nil where there is one writer.
 	lone func(ctx context.Context, name string) error
+	// holder is what the claims of this server are known by; "" where there is
+	// one server.
+	holder string
 	// pruned is when old snapshots were last found to be few, in microseconds.
 	pruned *atomic.Int64
 }

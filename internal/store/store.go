@@ -35,7 +35,6 @@ type Store struct {
 	*Reader
 	engine
 	now     func() time.Time
-	shared  bool // other servers may have it open as well
 	closing sync.Once
 	closed  error // by closing
 }

@@ -1,8 +1,9 @@
 -- Migrations go forward only: what stands here is never edited once released,
 -- the next change of the schema is a new file.
 --
--- The tables are those of the embedded database, column by column. What either
--- of the two gains, the other gains too.
+-- The tables are those of the embedded database, column by column, and a little
+-- more where several servers share them. What either of the two gains, the other
+-- gains too.
 
 -- +goose Up
 
@@ -136,6 +137,7 @@ CREATE TRIGGER journal_goes_on BEFORE INSERT ON journal
 -- due_at is NULL when nothing wants the key looked at, held_until when no claim
 -- holds it. A claim takes due_at out, so that what is there while the key is
 -- held was put there meanwhile. Rows stay, because a token never goes back.
+-- holder is the server whose claim it is, or was.
 -- Rows are written over and over: the room beside them keeps that cheap.
 CREATE TABLE queue (
     key        text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -143,7 +145,8 @@ CREATE TABLE queue (
     held_until bigint,
     seq        bigint           NOT NULL,
     token      bigint           NOT NULL,
-    failures   bigint           NOT NULL
+    failures   bigint           NOT NULL,
+    holder     text COLLATE "C" NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);
 
 -- When the key can be claimed: when its lease ends, or else when it is due.

@@ -20,11 +20,11 @@ import (
 	"slipway/test/servers/process"
 )
 
-// The accounts of a server. Slipway's has no rights but to make schemas in its
+// The accounts of a server. The user has no rights but to make schemas in its
 // database.
 const (
 	superuser = "postgres"
-	user      = "slipway"
+	user      = "shipwright"
 	database  = "postgres"
 )
 
@@ -108,6 +108,13 @@ func (s *Server) As(ctx context.Context, user string, statements ...string) erro
 	}
 	return nil
 }
+
+// User is the user of its connection strings.
+func (s *Server) User() string { return user }
+
+// Secrets are words of its connection strings that nothing may repeat: where it
+// is, who may use it, and with what password.
+func (s *Server) Secrets() []string { return []string{s.dir, user, s.password} }
 
 // Kill ends the server as a crash of the machine would, all but the disk.
 func (s *Server) Kill() {
