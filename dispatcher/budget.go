@@ -7,9 +7,13 @@ import (
 	"slipway/pools"
 )
 
-// mostMoney bounds what a worker can say that it spent: far above any budget,
-// and far enough below the end of the range that sums of it stay exact.
-const mostMoney pools.Money = 1 << 50
+// mostMoney and mostTokens bound what a worker can say that it used: far above
+// anything real, and far enough below the end of the range that sums of it stay
+// exact.
+const (
+	mostMoney  pools.Money = 1 << 50
+	mostTokens int64       = 1 << 50
+)
 
 // reserve is what an attempt sets aside: the least of what its assignment
 // allows, what is left of the item's budget, and what its pool has left of the
@@ -44,10 +48,10 @@ func reserve(i Item, as pools.Assignment, p pools.Pool, today pools.Money) (amou
 func (s *turn) charge(a *Attempt, tokens pools.Tokens, amount pools.Money) {
 	c := &a.Cost
 	c.Tokens = pools.Tokens{
-		Input:      max(c.Tokens.Input, tokens.Input),
-		Output:     max(c.Tokens.Output, tokens.Output),
-		CacheRead:  max(c.Tokens.CacheRead, tokens.CacheRead),
-		CacheWrite: max(c.Tokens.CacheWrite, tokens.CacheWrite),
+		Input:      max(c.Tokens.Input, min(tokens.Input, mostTokens)),
+		Output:     max(c.Tokens.Output, min(tokens.Output, mostTokens)),
+		CacheRead:  max(c.Tokens.CacheRead, min(tokens.CacheRead, mostTokens)),
+		CacheWrite: max(c.Tokens.CacheWrite, min(tokens.CacheWrite, mostTokens)),
 	}
 	if amount <= 0 {
 		amount = a.Assignment.Prices.Cost(c.Tokens)

@@ -44,7 +44,7 @@ func (c call) held(v View) (holding, Write, error) {
 		why = fmt.Sprintf("token %d is not the attempt's", c.token)
 	case a.Outcome != Live:
 		why = "it has ended: " + string(a.Outcome)
-	case a.Token != s.work.Item.Token:
+	case s.work.Item.Mode == Single && a.Token != s.work.Item.Token:
 		why = "the item was given to another since"
 	case !v.Now.Before(a.Until):
 		why = "its lease is over since " + a.Until.UTC().Format(time.RFC3339)

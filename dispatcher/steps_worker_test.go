@@ -2,6 +2,7 @@ package dispatcher
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -328,6 +329,24 @@ func TestAModelThatIsNotTheAssignedOneIsSaidOnce(t *testing.T) {
 				t.Errorf("%d alarms, and %q was observed", y.said("work.model_differs"), a.Observed)
 			}
 		})
+	}
+}
+
+func TestAWorkerThatLiesAboutItsCostBreaksNoSum(t *testing.T) {
+	y := newYard(t)
+	y.want("ann", Submission{Attempts: 20})
+	for range 19 {
+		c := y.claim("builder-lite-0")
+		if _, err := y.beat(c, Beat{Amount: math.MaxInt64, Tokens: pools.Tokens{Input: math.MaxInt64, Output: math.MaxInt64}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := y.beat(c, Beat{Stopped: true}); err != nil {
+			t.Fatal(err)
+		}
+		y.now = y.now.Add(24 * time.Hour)
+	}
+	if i := y.stands(1, Ready); i.Spent != 19*mostMoney || i.Reserved != 0 || y.attempt(19).Cost.Tokens.Total() != 2*mostTokens {
+		t.Errorf("the item is %+v", i)
 	}
 }
 
