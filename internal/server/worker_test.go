@@ -179,7 +179,7 @@ func TestW2WhatAWorkerIsRefusedItCanTellApart(t *testing.T) {
 				t.Errorf("%s: %s: %v", name, r.rule, r.err)
 			}
 			for _, other := range []error{dispatcher.ErrStale, dispatcher.ErrForeign, dispatcher.ErrUnknown} {
-				if other != r.is && errors.Is(r.err, other) {
+				if !errors.Is(other, r.is) && errors.Is(r.err, other) {
 					t.Errorf("%s: %s, and it is %v too", name, r.rule, other)
 				}
 			}
@@ -256,7 +256,9 @@ func TestAClaimWaitsForWork(t *testing.T) {
 		t.Fatalf("without work: %+v, %v", g, err)
 	}
 	awaited(t, "the claim waits", w.shop.claiming)
-	awaited(t, "it ends", w.shop.left)
+	if err := awaited(t, "it ends", w.shop.left); err != nil {
+		t.Errorf("a claim that does not wait ends with %v", err)
+	}
 	granted := make(chan *dispatcher.Grant, 1)
 	go func() {
 		g, err := c.Claim(context.WithoutCancel(t.Context()), dispatcher.ClaimRequest{Request: "two", Wait: 50})
