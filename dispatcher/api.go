@@ -40,8 +40,9 @@ type Config struct {
 	// counts.
 	Labels  []LabelRule
 	Reviews ReviewRule
-	// Unfinished lists the pull requests that have not ended; nil: those of
-	// unfinished items alone are looked at again.
+	// Unfinished lists the pull requests that have not ended, so that a resync can
+	// ask for the reviews that they lack; nil: those of unfinished items alone are
+	// looked at again.
 	Unfinished func(ctx context.Context) ([]ref.PullID, error)
 	// Resync is how often everything unfinished is looked at without a hint; 0:
 	// every minute.

@@ -38,8 +38,11 @@ type desk struct {
 
 	mu      sync.Mutex
 	waiting map[pools.Address]*poll
-	// fresh are those that no match has looked for yet, oldest first.
+	// fresh are those that the next match looks for, oldest first: the ones that
+	// no match has looked for yet, and the ones for which something was freed.
 	fresh []*poll
+	// bounded are the pools in which one claim may keep others from theirs.
+	bounded map[pools.PoolName]bool
 	// all says that what no match found before may be there now.
 	all    bool
 	closed bool
@@ -107,6 +110,39 @@ func (d *desk) again() {
 	}
 }
 
+// freed has the next match look for whoever may have been kept from work by what
+// these coordinates had: each for itself, and where their pool has a bound all
+// of the pool.
+func (d *desk) freed(by []pools.Address) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	again := map[pools.PoolName]bool{}
+	for _, a := range by {
+		if d.bounded[a.Pool()] {
+			again[a.Pool()] = true
+		} else if p := d.waiting[a]; p != nil {
+			d.fresh = append(d.fresh, p)
+		}
+	}
+	if len(again) > 0 {
+		for a, p := range d.waiting {
+			if again[a.Pool()] {
+				d.fresh = append(d.fresh, p)
+			}
+		}
+	}
+	if len(d.fresh) > 0 {
+		poke(d.woken)
+	}
+}
+
+// bound says which pools have a bound.
+func (d *desk) bound(names map[pools.PoolName]bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.bounded = names
+}
+
 // take gives the polls to match: those that no match has looked for, or all
 // when there may be something new.
 func (d *desk) take() []*poll {
@@ -119,11 +155,15 @@ func (d *desk) take() []*poll {
 		}
 		slices.SortFunc(out, func(a, b *poll) int { return a.as.Compare(b.as) })
 	} else {
-		out = slices.DeleteFunc(d.fresh, func(p *poll) bool { return p.over })
+		out = d.fresh
 	}
-	for _, p := range out {
+	out = slices.DeleteFunc(out, func(p *poll) bool {
+		if p.over || p.inMatch {
+			return true // it is there twice
+		}
 		p.inMatch = true
-	}
+		return false
+	})
 	d.fresh, d.all = nil, false
 	return out
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"slipway/dispatcher"
 	"slipway/gate"
 	"slipway/internal/change"
+	"slipway/internal/fault"
 	"slipway/internal/journal"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -130,7 +132,11 @@ type watch struct {
 	calls   int
 	// before is called before each match.
 	before func()
+	// poisoned is a coordinate whose claims are refused for good.
+	poisoned pools.Address
 }
+
+var errPoison = errors.New("it cannot be written")
 
 func (w *watch) Transact(ctx context.Context, s dispatcher.Scope, decide func(dispatcher.View) (dispatcher.Write, error)) error {
 	w.mu.Lock()
@@ -139,9 +145,13 @@ func (w *watch) Transact(ctx context.Context, s dispatcher.Scope, decide func(di
 	if len(s.Ready) == 0 {
 		hold = nil
 	}
+	poisoned := len(s.Ready) > 0 && slices.Contains(s.Seats, w.poisoned)
 	w.mu.Unlock()
 	if hold != nil {
 		hold()
+	}
+	if poisoned {
+		return fault.AsPermanent(errPoison)
 	}
 	err := w.Store.Transact(ctx, s, decide)
 	if len(s.Ready) > 0 {
@@ -171,12 +181,18 @@ func (w *watch) hold(f func()) {
 	w.before = f
 }
 
+func (w *watch) poison(a pools.Address) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.poisoned = a
+}
+
 // until waits for what must come to be.
 func (d *dock) until(what string, so func() bool) {
 	d.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	limit := time.NewTimer(20 * time.Second)
+	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
 	for !so() {
 		select {
@@ -191,7 +207,7 @@ func (d *dock) submit(title string) dispatcher.Item {
 	d.t.Helper()
 	i, existed, err := d.Submit(d.t.Context(), "sam", dispatcher.Submission{Repo: app, Title: title})
 	if err != nil || existed {
-		d.t.Fatalf("submit %s: %v, existed %v", title, err, existed)
+		d.t.Errorf("submit %s: %v, existed %v", title, err, existed)
 	}
 	return i
 }
@@ -200,7 +216,7 @@ func (d *dock) submit(title string) dispatcher.Item {
 func (d *dock) claim(name string) *dispatcher.Grant {
 	d.t.Helper()
 	d.claims++
-	g, err := d.Claim(d.t.Context(), at(name), dispatcher.ClaimRequest{Request: fmt.Sprintf("claim %d", d.claims), Wait: 20})
+	g, err := d.Claim(d.t.Context(), at(name), dispatcher.ClaimRequest{Request: fmt.Sprintf("claim %d", d.claims), Wait: 50})
 	if err != nil || g == nil {
 		d.t.Fatalf("%s claims: %v, %v", name, g, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"slipway/internal/fault"
@@ -60,6 +61,9 @@ func (r ClaimRequest) check() error {
 	if n := len(r.Request); n == 0 || n > longestRequest {
 		faults = append(faults, fmt.Errorf("request: has %d bytes, and needs 1 to %d", n, longestRequest))
 	}
+	if strings.ContainsFunc(r.Request, func(c rune) bool { return c < ' ' || c > '~' }) {
+		faults = append(faults, errors.New("request: holds something else than the printable characters of ASCII"))
+	}
 	if r.Wait < 0 || r.Wait > longestWait {
 		faults = append(faults, fmt.Errorf("wait: %d is not between 0 and %d seconds", r.Wait, longestWait))
 	}
@@ -102,16 +106,33 @@ func (d *Dispatcher) matchSome(ctx context.Context, batch []*poll) error {
 			return w, nil
 		})
 		if err != nil {
-			for _, p := range batch {
-				d.desk.settle(p, answer{})
-			}
-			return err
+			return d.unmatched(ctx, batch, err)
 		}
 		if len(out.claims) == 0 && len(out.repeated) == 0 && out.choosy >= scope.PerLane && scope.PerLane < perLaneMost {
 			scope.PerLane = min(scope.PerLane*perLaneTimes, perLaneMost)
 			continue
 		}
+		d.desk.bound(out.bounded)
 		d.handOut(ctx, batch, out)
+		return nil
+	}
+}
+
+// unmatched deals with a match that failed. What another try may mend is tried
+// again later, with all of them; else whoever it failed for is found, so that
+// one claim does not stand in the way of the others.
+func (d *Dispatcher) unmatched(ctx context.Context, batch []*poll, err error) error {
+	switch {
+	case fault.KindOf(err) == fault.Later:
+		for _, p := range batch {
+			d.desk.settle(p, answer{})
+		}
+		return err
+	case len(batch) > 1:
+		half := len(batch) / 2
+		return errors.Join(d.matchSome(ctx, batch[:half]), d.matchSome(ctx, batch[half:]))
+	default:
+		d.desk.settle(batch[0], answer{err: err})
 		return nil
 	}
 }
@@ -125,6 +146,8 @@ type matched struct {
 	currency string
 	// choosy is how many of the items that were read are not for everybody.
 	choosy int
+	// bounded are the pools in which one claim may keep others from theirs.
+	bounded map[pools.PoolName]bool
 }
 
 // repeat is the answer to a request that was answered before.
@@ -167,6 +190,7 @@ func (d *Dispatcher) matchStep(v View, pollers []poller) (Write, matched) {
 	out := matched{repeated: map[string]repeat{}}
 	if v.Set != nil {
 		out.currency = v.Set.Currency
+		out.bounded = bounded(v.Set.Set)
 	}
 	for _, i := range v.Ready {
 		if len(i.Avoid) > 0 {
@@ -201,6 +225,17 @@ func (d *Dispatcher) matchStep(v View, pollers []poller) (Write, matched) {
 		}
 	}
 	return w, out
+}
+
+// bounded are the pools with a limit, or with a budget for the day.
+func bounded(s pools.Set) map[pools.PoolName]bool {
+	out := map[pools.PoolName]bool{}
+	for _, p := range s.Pools {
+		if p.Limit > 0 || p.Daily > 0 {
+			out[p.Name] = true
+		}
+	}
+	return out
 }
 
 // oneReviewEach leaves one review for each head, and gives the others apart.

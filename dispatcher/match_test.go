@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func TestAClaimWaitsForWorkAndIsWokenByIt(t *testing.T) {
 	d := newDock(t)
 	got := make(chan *dispatcher.Grant, 1)
 	go func() {
-		g, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Request: "one", Wait: 20})
+		g, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Request: "one", Wait: 50})
 		if err != nil {
 			t.Error(err)
 		}
@@ -62,7 +63,7 @@ func TestWhatNobodyIsThereToTakeIsGivenBackAtOnce(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, err := d.Claim(ctx, at("builder-lite-0"), dispatcher.ClaimRequest{Request: "one", Wait: 20})
+		_, err := d.Claim(ctx, at("builder-lite-0"), dispatcher.ClaimRequest{Request: "one", Wait: 50})
 		left <- err
 	}()
 	<-matching
@@ -85,7 +86,7 @@ func TestANewerPollTakesThePlaceOfTheOlder(t *testing.T) {
 	d := newDock(t)
 	older := make(chan *dispatcher.Grant, 1)
 	go func() {
-		g, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Request: "older", Wait: 20})
+		g, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Request: "older", Wait: 50})
 		if err != nil {
 			t.Error(err)
 		}
@@ -94,7 +95,7 @@ func TestANewerPollTakesThePlaceOfTheOlder(t *testing.T) {
 	d.until("the older waits", func() bool { return d.Waiting() == 1 })
 	newer := make(chan *dispatcher.Grant, 1)
 	go func() {
-		g, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Request: "newer", Wait: 20})
+		g, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Request: "newer", Wait: 50})
 		if err != nil {
 			t.Error(err)
 		}
@@ -113,7 +114,7 @@ func TestTheSameRequestGivesTheSameAttempt(t *testing.T) {
 	d := newDock(t)
 	d.submit("Mend the pump")
 	d.submit("Mend the valve")
-	ask := dispatcher.ClaimRequest{Request: "once", Wait: 20}
+	ask := dispatcher.ClaimRequest{Request: "once", Wait: 50}
 	first, err := d.Claim(t.Context(), at("builder-lite-0"), ask)
 	if err != nil || first == nil {
 		t.Fatalf("%+v, %v", first, err)
@@ -157,10 +158,13 @@ func TestFiftyWhoAskAtOnceGetTwoHundredItemsOnceEach(t *testing.T) {
 		wg.Go(func() {
 			as := pools.Address{Role: "builder", Tier: "lite", Replica: n}
 			for k := 0; ; k++ {
-				g, err := d.Claim(t.Context(), as, dispatcher.ClaimRequest{Request: fmt.Sprint(k), Wait: 20})
-				if err != nil || g == nil {
-					t.Errorf("%s: %+v, %v", as, g, err)
+				g, err := d.Claim(t.Context(), as, dispatcher.ClaimRequest{Request: fmt.Sprint(k), Wait: 50})
+				if err != nil {
+					t.Errorf("%s: %v", as, err)
 					return
+				}
+				if g == nil {
+					continue // a slow machine
 				}
 				mu.Lock()
 				got[g.Item]++
@@ -174,10 +178,16 @@ func TestFiftyWhoAskAtOnceGetTwoHundredItemsOnceEach(t *testing.T) {
 			}
 		})
 	}
-	var all []dispatcher.Item
-	for n := range items {
-		all = append(all, d.submit(fmt.Sprintf("part %d", n)))
+	all := make([]dispatcher.Item, items)
+	var submitting sync.WaitGroup
+	for part := range slices.Chunk(all, items/10) {
+		submitting.Go(func() {
+			for n := range part {
+				part[n] = d.submit("a part")
+			}
+		})
 	}
+	submitting.Wait()
 	d.until("all are done with", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= items })
 	for range builders {
 		d.submit("stop")
@@ -253,8 +263,81 @@ func TestWhoWaitsWhenItEndsGetsNothing(t *testing.T) {
 
 func TestAClaimThatMakesNoSenseIsRefusedWithEveryFault(t *testing.T) {
 	d := newDock(t)
-	_, err := d.Claim(t.Context(), at("builder-lite-0"), dispatcher.ClaimRequest{Wait: 56})
-	if fault.KindOf(err) != fault.Permanent || err == nil || err.Error() != "request: has 0 bytes, and needs 1 to 100\nwait: 56 is not between 0 and 55 seconds" {
-		t.Errorf("%v", err)
+	for _, test := range []struct {
+		ask  dispatcher.ClaimRequest
+		says string
+	}{
+		{dispatcher.ClaimRequest{Wait: 56}, "request: has 0 bytes, and needs 1 to 100\nwait: 56 is not between 0 and 55 seconds"},
+		{dispatcher.ClaimRequest{Request: "a\x00b\xff", Wait: -1}, "request: holds something else than the printable characters of ASCII\nwait: -1 is not between 0 and 55 seconds"},
+	} {
+		_, err := d.Claim(t.Context(), at("builder-lite-0"), test.ask)
+		if err == nil || fault.KindOf(err) != fault.Permanent || err.Error() != test.says {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestWhoIsKeptFromWorkByALimitIsWokenWhenThatEnds(t *testing.T) {
+	d := newDock(t)
+	s := fleet()
+	s.Pools[0].Limit = 1
+	if _, _, err := d.Apply(t.Context(), "olga", "file", s); err != nil {
+		t.Fatal(err)
+	}
+	d.submit("Mend the pump")
+	second := d.submit("Mend the valve")
+	first := d.claim("builder-lite-0")
+	began, _ := d.watch.count()
+	got := make(chan *dispatcher.Grant, 1)
+	go func() {
+		g, err := d.Claim(t.Context(), at("builder-lite-1"), dispatcher.ClaimRequest{Request: "waits", Wait: 50})
+		if err != nil {
+			t.Error(err)
+		}
+		got <- g
+	}()
+	d.until("a match has nothing for it", func() bool { n, _ := d.watch.count(); return n > began && d.Waiting() == 1 })
+	if err := d.Fail(t.Context(), first.Builder, first.Attempt, dispatcher.Failure{Beat: dispatcher.Beat{Token: first.Token}, Reason: "it cannot be done", Final: true}); err != nil {
+		t.Fatal(err)
+	}
+	if g := <-got; g == nil || g.Item != second.ID {
+		t.Errorf("%+v", g)
+	}
+}
+
+func TestOneClaimThatCannotBeWrittenDoesNotStandInTheWayOfOthers(t *testing.T) {
+	d := newDock(t)
+	d.submit("Mend the pump")
+	d.submit("Mend the valve")
+	waiting, release := make(chan struct{}), make(chan struct{})
+	d.watch.hold(sync.OnceFunc(func() { close(waiting); <-release }))
+	d.watch.poison(at("builder-lite-1"))
+	ask := func(name string) chan error {
+		answer := make(chan error, 1)
+		go func() {
+			g, err := d.Claim(t.Context(), at(name), dispatcher.ClaimRequest{Request: "one", Wait: 50})
+			if g == nil && err == nil {
+				err = errors.New("nothing")
+			}
+			answer <- err
+		}()
+		return answer
+	}
+	zero := ask("builder-lite-0")
+	<-waiting
+	// These two are matched together, after the first.
+	one := ask("builder-lite-1")
+	d.until("it waits", func() bool { return d.Waiting() == 2 })
+	two := ask("builder-lite-2")
+	d.until("they wait", func() bool { return d.Waiting() == 3 })
+	close(release)
+	if err := <-zero; err != nil {
+		t.Error(err)
+	}
+	if err := <-one; !errors.Is(err, errPoison) {
+		t.Errorf("the poisoned one got %v", err)
+	}
+	if err := <-two; err != nil {
+		t.Errorf("the one beside it got %v", err)
 	}
 }

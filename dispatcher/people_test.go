@@ -104,7 +104,7 @@ func TestACordonedCoordinateGetsNothingUntilItIsLetAgain(t *testing.T) {
 	d.nothing("builder-lite-0")
 	got := make(chan *dispatcher.Grant, 1)
 	go func() {
-		g, err := d.Claim(t.Context(), a, dispatcher.ClaimRequest{Request: "waits", Wait: 20})
+		g, err := d.Claim(t.Context(), a, dispatcher.ClaimRequest{Request: "waits", Wait: 50})
 		if err != nil {
 			t.Error(err)
 		}

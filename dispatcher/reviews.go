@@ -52,16 +52,39 @@ func (d *Dispatcher) wanting(p prospect) int {
 	return max(n, 0)
 }
 
-// askReview submits a review of the head of a pull request.
-func (d *Dispatcher) askReview(ctx context.Context, p *prospect, avoid []string) error {
+// askReviews submits the reviews that the head of a pull request lacks. If its
+// record has moved since it was read, that is for the next look.
+func (d *Dispatcher) askReviews(ctx context.Context, p prospect, avoid []string) error {
+	n := d.wanting(p)
+	if n == 0 {
+		return nil
+	}
 	c := p.change
-	base, _ := d.Serves(c.ID.Repo)
+	now, _, err := d.Changes.Change(ctx, c.ID)
+	if err != nil {
+		return err
+	}
+	if now.Rev != c.Rev {
+		d.looks.add(c.ID)
+		return nil
+	}
 	nth := 1
 	for _, w := range p.reviews {
 		if w.Item.Head == c.Head {
 			nth++
 		}
 	}
+	for ; n > 0; n, nth = n-1, nth+1 {
+		if existed, err := d.askReview(ctx, c, nth, avoid); err != nil || existed {
+			return err // who asked for it meanwhile asked for the others as well
+		}
+	}
+	return nil
+}
+
+// askReview submits one review, the nth of a head.
+func (d *Dispatcher) askReview(ctx context.Context, c change.Change, nth int, avoid []string) (existed bool, err error) {
+	base, _ := d.Serves(c.ID.Repo)
 	i, faults := draft(self, Submission{
 		Kind: Review, Repo: c.ID.Repo, Pull: c.ID, Base: c.Base,
 		Key:      fmt.Sprintf("review %s at %s %d", c.ID, c.Head, nth),
@@ -70,12 +93,8 @@ func (d *Dispatcher) askReview(ctx context.Context, p *prospect, avoid []string)
 		Selector: d.Reviews.selector(), Priority: d.Reviews.Level.String(),
 	}, base)
 	i.Head, i.Avoid = c.Head, avoid
-	i, _, err := d.submit(ctx, i, faults)
-	if err != nil {
-		return err
-	}
-	p.reviews = append(p.reviews, Work{Item: i})
-	return nil
+	_, existed, err = d.submit(ctx, i, faults)
+	return existed, err
 }
 
 // aim completes a review that somebody asks for: which head, and by which models

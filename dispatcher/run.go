@@ -75,14 +75,14 @@ func (d *Dispatcher) transact(ctx context.Context, scope Scope, step func(View) 
 func (d *Dispatcher) heed(now time.Time, w Write) {
 	d.clock.set(now)
 	d.looks.add(w.Look...)
-	freed := w.Set != nil
+	var freed []pools.Address
 	for _, a := range w.Attempts {
 		if a.Outcome == Live {
 			d.clock.sooner(a.Until)
 			d.clock.sooner(a.Deadline)
 			continue
 		}
-		freed = true
+		freed = append(freed, a.Address)
 		d.Meter.Ended(a.Address.Pool(), a.Outcome)
 	}
 	for _, i := range w.Items {
@@ -111,9 +111,10 @@ func (d *Dispatcher) heed(now time.Time, w Write) {
 			d.Log.Error("another model than the assigned one", "builder", e.Identity, "item", e.Subject, "reason", e.Reason)
 		}
 	}
-	if freed {
-		d.desk.again() // whoever was kept from work by what has ended may have it now
+	if w.Set != nil {
+		d.desk.again()
 	}
+	d.desk.freed(freed)
 }
 
 // follow handles hints one after the other, until ctx ends.
@@ -155,7 +156,7 @@ const recent = 100
 
 func (d *Dispatcher) resync(ctx context.Context) error {
 	var faults []error
-	if d.Unfinished != nil {
+	if d.Unfinished != nil && d.Reviews.On {
 		pulls, err := d.Unfinished(ctx)
 		d.looks.add(pulls...)
 		faults = append(faults, err)

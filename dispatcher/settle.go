@@ -45,14 +45,12 @@ func (d *Dispatcher) look(ctx context.Context, id ref.PullID) error {
 		}
 	}
 	for n, w := range p.reviews {
-		if i, moved := after[w.Item.ID]; moved {
+		if i, read := after[w.Item.ID]; read {
 			p.reviews[n].Item = i
 		}
 	}
-	for range d.wanting(p) {
-		if err := d.askReview(ctx, &p, avoid); err != nil {
-			return fmt.Errorf("ask for a review of %s: %w", id, err)
-		}
+	if err := d.askReviews(ctx, p, avoid); err != nil {
+		return fmt.Errorf("ask for reviews of %s: %w", id, err)
 	}
 	return nil
 }
@@ -122,13 +120,14 @@ func (p prospect) scope() Scope {
 	return s
 }
 
-// lookStep is what becomes of the items of a pull request, and how those are
-// afterwards that were written.
+// lookStep is what becomes of the items of a pull request, and how they are
+// afterwards.
 func (d *Dispatcher) lookStep(v View, p prospect, avoid []string) (Write, map[ItemID]Item) {
 	var out Write
 	after := map[ItemID]Item{}
 	l := d.landing(p)
 	for _, work := range v.Works {
+		after[work.Item.ID] = work.Item // another look may have been quicker
 		w, err := d.fate(v, p, l, work)
 		if err != nil {
 			continue // it is not in the View any more
