@@ -13,8 +13,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"slipway/internal/fault"
 )
 
 // The states of PostgreSQL that the store knows (Appendix A of its manual).
@@ -65,7 +63,8 @@ var (
 )
 
 // explainPostgres says what to do about the errors that an operator meets, and
-// leaves out what tells of the connection string.
+// leaves out what tells of the connection string. All of them are to be tried
+// later: a person may mend the database while the server runs.
 func explainPostgres(err error) error {
 	var told *pgconn.PgError
 	var failed *pgconn.ConnectError
@@ -87,13 +86,13 @@ func explainState(told *pgconn.PgError, err error) error {
 	state := "SQLSTATE " + told.Code
 	switch {
 	case strings.HasPrefix(told.Code, "28"):
-		return fault.AsPermanent(fmt.Errorf("PostgreSQL does not let this user in: look at the password and at pg_hba.conf (%s)", state))
+		return fmt.Errorf("PostgreSQL does not let this user in: look at the password and at pg_hba.conf (%s)", state)
 	case told.Code == noSuchDatabase:
-		return fault.AsPermanent(fmt.Errorf("there is no such database: CREATE DATABASE … OWNER the store's user (%s)", state))
+		return fmt.Errorf("there is no such database: CREATE DATABASE … OWNER the store's user (%s)", state)
 	case told.Code == noSuchSchema:
-		return fault.AsPermanent(fmt.Errorf("there is no such schema: CREATE SCHEMA … AUTHORIZATION the store's user (%s)", state))
+		return fmt.Errorf("there is no such schema: CREATE SCHEMA … AUTHORIZATION the store's user (%s)", state)
 	case told.Code == mayNot:
-		return fault.AsPermanent(fmt.Errorf("the store's user may not do that: it must own its schema: %w", err))
+		return fmt.Errorf("the store's user may not do that: it must own its schema: %w", err)
 	case told.Code == tooManyConnections:
 		return fmt.Errorf("PostgreSQL has no connection left: raise max_connections, a server of Slipway takes up to some %d (%s)", writers+8, state)
 	default:

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,9 @@ type pgEngine struct {
 	log       *slog.Logger
 	hang      context.CancelFunc // ends listening
 	ended     chan struct{}      // closed once it has
+	busy      sync.WaitGroup     // the writes under way
+	mu        sync.Mutex
+	closed    bool
 }
 
 func startPostgres(ctx context.Context, dsn *pgx.ConnConfig, place, self string, o PostgresOptions) (*pgEngine, error) {
@@ -72,6 +76,10 @@ func startPostgres(ctx context.Context, dsn *pgx.ConnConfig, place, self string,
 }
 
 func (p *pgEngine) do(ctx context.Context, apply func(context.Context, *session) (news, error)) error {
+	if !p.enter() {
+		return errClosed
+	}
+	defer p.busy.Done()
 	for try := 1; ; try++ {
 		told, err := p.try(ctx, apply)
 		if err == nil {
@@ -94,9 +102,23 @@ func (p *pgEngine) do(ctx context.Context, apply func(context.Context, *session)
 func (p *pgEngine) signals() (woken, offers <-chan struct{}) { return p.woken, p.offers }
 
 func (p *pgEngine) close(r *Reader) error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.busy.Wait()
 	p.hang()
 	<-p.ended
 	return errors.Join(r.Close(), p.db.Close(), p.held.Close())
+}
+
+// enter counts a write, unless the store is closed.
+func (p *pgEngine) enter() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.busy.Add(1)
+	}
+	return !p.closed
 }
 
 // try carries out one transaction. The connection goes back to the others only
@@ -106,9 +128,6 @@ func (p *pgEngine) try(ctx context.Context, apply func(context.Context, *session
 		return 0, err
 	}
 	conn, err := p.db.Conn(ctx)
-	if errors.Is(err, sql.ErrConnDone) || (err != nil && err.Error() == "sql: database is closed") {
-		return 0, errClosed
-	}
 	if err != nil {
 		return 0, fmt.Errorf("begin a transaction of the store: %w", err)
 	}
