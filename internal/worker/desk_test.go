@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"slipway/dispatcher"
+	"slipway/gate"
 	"slipway/internal/ref"
 	"slipway/pools"
 )
@@ -244,6 +245,30 @@ func (f *flakyDesk) Register(ctx context.Context, id dispatcher.AttemptID, r dis
 	err := f.memory.Register(ctx, id, r)
 	if lost := f.lose("register"); lost != nil {
 		return lost
+	}
+	return err
+}
+
+// flakyForge does what it is asked, and loses the first answer of each write.
+type flakyForge struct {
+	Forge
+	opened, reviewed bool
+}
+
+func (f *flakyForge) OpenPull(ctx context.Context, repo ref.RepoID, branch, base, title, body string) (ref.PullID, error) {
+	id, err := f.Forge.OpenPull(ctx, repo, branch, base, title, body)
+	if !f.opened && err == nil {
+		f.opened = true
+		return ref.PullID{}, errLostAnswer
+	}
+	return id, err
+}
+
+func (f *flakyForge) Review(ctx context.Context, id ref.PullID, head ref.SHA, state gate.ReviewState, body string) error {
+	err := f.Forge.Review(ctx, id, head, state, body)
+	if !f.reviewed && err == nil {
+		f.reviewed = true
+		return errLostAnswer
 	}
 	return err
 }

@@ -4,6 +4,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,6 +48,8 @@ func act(args []string) int {
 		"flood":   actFlood,
 		"environ": actEnviron,
 		"build":   actBuild,
+		"hide":    func([]string) error { return errors.Join(Conceal(), actStand(nil)) },
+		"stand":   actStand,
 	}[args[0]]
 	if err := do(args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "act:", err)
@@ -169,6 +172,13 @@ func actBuild(args []string) error {
 		return err
 	}
 	return commit("feat: make a file")
+}
+
+// actStand says that it is there, and waits.
+func actStand([]string) error {
+	fmt.Println("ready")
+	<-time.After(2 * time.Minute) // if nobody ends it
+	return nil
 }
 
 func commit(message string) error {

@@ -3,6 +3,7 @@
 package worker
 
 import (
+	"bufio"
 	"context"
 	"os"
 	"os/exec"
@@ -177,5 +178,51 @@ func TestAFloodIsKeptShort(t *testing.T) {
 	text := w.printed(out)
 	if err != nil || o.Exit != 3 || len(text) > outputLimit || cap(out.text) > 4*(outputLimit+secretLimit) || !strings.Contains(text, "the last word") {
 		t.Errorf("got %+v, %v, %d bytes, %d held", o, err, len(text), cap(out.text))
+	}
+}
+
+// TestConceal has a process of the same user, which is not root, look at one
+// that hides and at one that does not.
+func TestConceal(t *testing.T) {
+	nobody := &syscall.SysProcAttr{}
+	program := self(t)[0]
+	if os.Geteuid() == 0 {
+		nobody.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		data, err := os.ReadFile(program) // it lies where nobody else may look
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		program = filepath.Join(dir, "program")
+		if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { //nolint:gosec // so that nobody gets there
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(program, data, 0o755); err != nil { //nolint:gosec // nobody has to run it
+			t.Fatal(err)
+		}
+	}
+	for what, shows := range map[string]bool{"hide": false, "stand": true} {
+		cmd := exec.CommandContext(t.Context(), program, "act", what)
+		cmd.Env, cmd.Dir, cmd.SysProcAttr = []string{"TOKEN=not for everyone"}, "/", nobody
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+			t.Fatalf("%q, %v", line, err)
+		}
+		look := exec.CommandContext(t.Context(), "/bin/cat", "/proc/"+strconv.Itoa(cmd.Process.Pid)+"/environ")
+		look.SysProcAttr = nobody
+		seen, _ := look.Output() // what it shows is the question
+		if got := strings.Contains(string(seen), "not for everyone"); got != shows {
+			t.Errorf("one that is to %s shows %q", what, seen)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		_ = cmd.Wait() // it was killed
 	}
 }
