@@ -217,11 +217,25 @@ func (d *Dispatcher) Seats(ctx context.Context) ([]Seat, error) {
 	return seats, nil
 }
 
-// submit adds an item that was drafted.
+// mostSeats is how many coordinates are asked whether they could take a new item.
+const mostSeats = 64
+
+// submit adds an item that was drafted. One that nothing can take says so at
+// once.
 func (d *Dispatcher) submit(ctx context.Context, i Item, faults []string) (item Item, existed bool, err error) {
+	set, _, err := d.Store.Set(ctx)
+	if err != nil {
+		return Item{}, false, err
+	}
+	scope := i.scope()
+	chosen := set.Place(i.Selector, nil)
+	scope.Seats, scope.Load = chosen[:min(len(chosen), mostSeats)], true
 	var number ItemID
-	err = d.transact(ctx, i.scope(), func(v View) (w Write, err error) {
+	err = d.transact(ctx, scope, func(v View) (w Write, err error) {
 		w, item, existed, err = submit(v, d.terms, i, faults)
+		if err == nil && !existed {
+			item = hindered(v, &w)
+		}
 		w.Numbered = func(items []ItemID, _ []AttemptID) {
 			for _, id := range items {
 				number = id
@@ -229,11 +243,20 @@ func (d *Dispatcher) submit(ctx context.Context, i Item, faults []string) (item 
 		}
 		return w, err
 	})
-	if err != nil || existed {
-		return item, existed, err
+	if err == nil && !existed {
+		item.ID = number
 	}
-	item.ID = number
-	return item, false, d.tellStuck(ctx, item)
+	return item, existed, err
+}
+
+// hindered writes into a new item what hinders it.
+func hindered(v View, w *Write) Item {
+	i := &w.Items[0]
+	if why := hindrance(v, *i, v.seats(), v.today()); why != "" {
+		i.Reason = waits + why
+		w.Journal[0].Reason = i.Reason
+	}
+	return *i
 }
 
 type silent struct{}

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,32 +77,21 @@ func putInForce(v View, by, why string, s pools.Set) (Write, pools.Set, []pools.
 	}, s, changes
 }
 
-// tellStuck looks which items nothing can take, and writes what they wait for:
-// of these items, or without any of all that are ready.
-func (d *Dispatcher) tellStuck(ctx context.Context, items ...Item) error {
-	all := len(items) == 0
-	if all {
-		var err error
-		if items, err = d.Store.Items(ctx, Filter{States: []State{Ready}}); err != nil {
-			return err
-		}
+// tellStuck looks which of the items that are ready nothing can take, and writes
+// what they wait for.
+func (d *Dispatcher) tellStuck(ctx context.Context) error {
+	items, err := d.Store.Items(ctx, Filter{States: []State{Ready}})
+	if err != nil || len(items) == 0 {
+		return err
 	}
 	set, found, err := d.Store.Set(ctx)
 	if err != nil || !found {
 		return err
 	}
-	for len(items) > 0 {
-		part := items[:min(len(items), mostStuck)]
-		items = items[len(part):]
-		scope := Scope{Load: true, Set: true}
+	for part := range slices.Chunk(items, mostStuck) {
+		scope := Scope{Seats: set.Addresses(), Load: true, Set: true}
 		for _, i := range part {
 			scope.Items = append(scope.Items, i.ID)
-			if !all {
-				scope.Seats = append(scope.Seats, set.Place(i.Selector, nil)...)
-			}
-		}
-		if all {
-			scope.Seats = set.Addresses()
 		}
 		if err := d.transact(ctx, scope, func(v View) (Write, error) { return stuck(v, d.terms), nil }); err != nil {
 			return fmt.Errorf("look what nothing can take: %w", err)
