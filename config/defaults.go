@@ -18,6 +18,7 @@ func serverDefaults() Server {
 		Listen:   "127.0.0.1:8480",
 		Comments: Comments{Sticky: true, Budget: 60},
 		Resync:   Resync{Active: 30 * time.Second, Idle: 5 * time.Minute, Rate: 5},
+		Pools:    Pools{Writers: []string{defaultBuilder}},
 		Work:     Work{Lease: time.Minute, Heartbeat: 20 * time.Second, Deadline: time.Hour, Attempts: 3},
 	}
 }

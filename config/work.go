@@ -2,15 +2,13 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"slipway/pools"
 )
-
-// Pools says where the pool config is.
-type Pools struct{ File string } // "" for no pools
 
 // Work is how work is given to the pools.
 type Work struct {
@@ -57,6 +55,11 @@ func (s Server) Disagreements(set pools.Set) []Fault {
 	}
 	if s.Work.Reviews != nil {
 		r.fits(at("work.reviews.selector"), s.Work.Reviews.Selector, set)
+	}
+	for _, role := range slices.Sorted(maps.Keys(s.Pools.Teams)) {
+		if !slices.Contains(set.Vocabulary.Roles, role) {
+			r.fault(at("pools.teams."+role), "the pool config has no role %q%s", role, meant(role, set.Vocabulary.Roles))
+		}
 	}
 	coordinates := map[string]bool{}
 	for a := range set.Replicas {
@@ -105,12 +108,6 @@ func (r *reader) fits(n node, sel pools.Selector, set pools.Set) {
 		names = append(names, p.Name.String())
 	}
 	r.fault(n, "the selector %q matches no coordinate; the pools are %s", sel, strings.Join(names, ", "))
-}
-
-func (r *serverReader) poolConfig() form {
-	return r.object(
-		must("file", r.path(&r.server.Pools.File), "The [pool config](pools.md). It is read again whenever it changes; a faulty one changes nothing."),
-	)
 }
 
 func (r *serverReader) work() form {

@@ -109,7 +109,7 @@ func (o onboarding) run(ctx context.Context, conf config.Server, repo config.Rep
 	}
 	r := report{Repository: repo.Repo.String(), Actor: actor, Steps: plan.Steps, Left: plan.Steps}
 	if !out.json {
-		show(out, plan, actor)
+		show(out, plan.Repo.String()+", as "+actor, plan.Steps)
 	}
 	if o.yes && len(plan.Steps) > 0 {
 		r.Applied = onboard.Apply(ctx, plan, s.forges[repo.Forge].Guard, s.grounds, func(done onboard.Outcome) {
@@ -158,12 +158,12 @@ func (o onboarding) conclude(out outlet, r report) error {
 }
 
 // show prints what is, what should be and what would be done.
-func show(out io.Writer, p onboard.Plan, actor string) {
-	if len(p.Steps) == 0 {
+func show(out io.Writer, title string, steps []onboard.Step) {
+	if len(steps) == 0 {
 		return
 	}
-	fmt.Fprintf(out, "%s, as %s: %d to be done\n", p.Repo, board.Text(actor), len(p.Steps))
-	for _, s := range p.Steps {
+	fmt.Fprintf(out, "%s: %d to be done\n", board.Text(title), len(steps))
+	for _, s := range steps {
 		mark := "+"
 		if s.Blocked != "" {
 			mark = "!"

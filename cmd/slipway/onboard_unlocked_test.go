@@ -82,10 +82,10 @@ func surveyOf(s shelf) survey {
 
 func TestThePlanSaysWhoItTakes(t *testing.T) {
 	var said strings.Builder
-	show(&said, onboard.Plan{Steps: []onboard.Step{
+	show(&said, "as ada", []onboard.Step{
 		{Key: "policy", Where: "slipway.yaml and the policy", Needs: onboard.RightOperator},
 		{Key: "webhook", Where: "the forge", Needs: onboard.RightRepository},
-	}}, "ada")
+	})
 	for _, want := range []string{"(slipway.yaml and the policy; takes whoever runs Slipway)", "(the forge; takes an administrator of the repository)"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("no %q in %s", want, said.String())
