@@ -70,6 +70,8 @@ func explainPostgres(err error) error {
 	var failed *pgconn.ConnectError
 	unconnected := errors.As(err, &failed) // which says where to, and as whom
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &told) && unconnected:
 		return explainState(told, told)
 	case errors.As(err, &told):

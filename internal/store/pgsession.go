@@ -53,12 +53,11 @@ type pgEngine struct {
 	closed    bool
 }
 
-func startPostgres(ctx context.Context, dsn *pgx.ConnConfig, place, self string, o PostgresOptions) (*pgEngine, error) {
+// newPgEngine has everything but its name, its schema and its ear.
+func newPgEngine(dsn *pgx.ConnConfig, o PostgresOptions) *pgEngine {
 	p := &pgEngine{
 		db:        pool(dsn, writers),
 		dialect:   postgresDialect(o.Now != nil),
-		place:     place,
-		self:      self,
 		local:     o.Now,
 		simulated: o.Now != nil,
 		woken:     make(chan struct{}, 1),
@@ -69,10 +68,16 @@ func startPostgres(ctx context.Context, dsn *pgx.ConnConfig, place, self string,
 	if p.local == nil {
 		p.local = time.Now
 	}
-	if err := p.startListening(ctx, dsn); err != nil {
-		return nil, errors.Join(err, p.db.Close())
+	return p
+}
+
+// discard closes what was opened before opening failed.
+func (p *pgEngine) discard() error {
+	err := p.db.Close()
+	if p.held != nil {
+		err = errors.Join(err, p.held.Close())
 	}
-	return p, nil
+	return err
 }
 
 func (p *pgEngine) do(ctx context.Context, apply func(context.Context, *session) (news, error)) error {

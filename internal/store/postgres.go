@@ -82,21 +82,22 @@ func openPostgres(ctx context.Context, o PostgresOptions, steps fs.FS) (_ *Store
 	if err != nil {
 		return nil, err
 	}
-	place, err := prepareSchema(ctx, dsn, steps, logger(o.Log))
-	if err != nil {
+	e := newPgEngine(dsn, o)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.discard())
+		}
+	}()
+	if e.self, e.held, err = serverID(o.Folder); err != nil {
 		return nil, err
 	}
-	id, held, err := serverID(o.Folder)
-	if err != nil {
+	if e.place, err = prepareSchema(ctx, e.db, dsn, steps, e.log); err != nil {
 		return nil, err
 	}
-	e, err := startPostgres(ctx, dsn, place, id, o)
-	if err != nil {
-		return nil, errors.Join(err, held.Close())
+	if err := e.startListening(ctx, dsn); err != nil {
+		return nil, err
 	}
-	e.held = held // for close alone
-	s := &Store{Reader: newPostgresReader(dsn, o), engine: e, now: e.local}
-	return s, nil
+	return &Store{Reader: newPostgresReader(dsn, o), engine: e, now: e.local}, nil
 }
 
 func openPostgresReader(ctx context.Context, o PostgresOptions, steps fs.FS) (_ *Reader, err error) {
@@ -164,15 +165,8 @@ func pool(dsn *pgx.ConnConfig, most int) *sql.DB {
 }
 
 // prepareSchema sees to it that the database is one to rely on and has the
-// present schema, and says which schema that is. It uses a connection without
-// time limits, because a step may have much to rewrite.
-func prepareSchema(ctx context.Context, dsn *pgx.ConnConfig, steps fs.FS, log *slog.Logger) (place string, err error) {
-	patient := dsn.Copy()
-	for _, l := range limits() {
-		delete(patient.RuntimeParams, l.name)
-	}
-	db := pool(patient, 2)
-	defer func() { err = errors.Join(err, db.Close()) }()
+// present schema, and says which schema that is.
+func prepareSchema(ctx context.Context, db *sql.DB, dsn *pgx.ConnConfig, steps fs.FS, log *slog.Logger) (place string, err error) {
 	if place, err = examine(ctx, db); err != nil {
 		return "", err
 	}
@@ -184,22 +178,29 @@ func prepareSchema(ctx context.Context, dsn *pgx.ConnConfig, steps fs.FS, log *s
 	if err != nil || version == known {
 		return place, err
 	}
-	// Of servers that start at once one brings the schema forward.
+	return place, migratePostgres(ctx, dsn, place, steps, log)
+}
+
+// migratePostgres brings the schema forward, through connections without time
+// limits, because a step may have much to rewrite.
+func migratePostgres(ctx context.Context, dsn *pgx.ConnConfig, place string, steps fs.FS, log *slog.Logger) (err error) {
+	patient := dsn.Copy()
+	for _, l := range limits() {
+		delete(patient.RuntimeParams, l.name)
+	}
+	db := pool(patient, 2)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	// Of servers that start at once one does it. The lock ends with its
+	// connection.
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
-	// What is not given back below goes with its connection.
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	if _, err := conn.ExecContext(ctx, "SELECT pg_advisory_lock($1)", lockNumber(place, "migrations")); err != nil {
-		return "", fmt.Errorf("wait for another server's migrations: %w", err)
+		return fmt.Errorf("wait for another server's migrations: %w", err)
 	}
-	err = forward(ctx, goose.DialectPostgres, db, steps, versionTable, log)
-	if err != nil {
-		return "", explainPostgres(err)
-	}
-	_, err = conn.ExecContext(ctx, "SELECT pg_advisory_unlock($1)", lockNumber(place, "migrations"))
-	return place, err
+	return explainPostgres(forward(ctx, goose.DialectPostgres, db, steps, versionTable, log))
 }
 
 // examine refuses a server that is too old or would not keep what it was given,

@@ -38,7 +38,7 @@ func testServers(t *testing.T, p *places) {
 func testHolds(t *testing.T, p *places) {
 	const (
 		keys  = 6
-		turns = 30
+		turns = 16
 		lease = 60 * time.Millisecond
 	)
 	dsn := p.place(t)
@@ -167,7 +167,7 @@ func testWakes(t *testing.T, p *places) {
 // each write that was answered to be there once.
 func testCuts(t *testing.T, p *places) {
 	dsn := p.place(t)
-	const writers, writes, mostCuts = 4, 20, 10
+	const writers, writes, mostCuts = 4, 12, 6
 	servers := []*Store{mustPostgres(t, PostgresOptions{DSN: dsn}), mustPostgres(t, PostgresOptions{DSN: dsn})}
 	var group sync.WaitGroup
 	done := make(chan struct{})

@@ -57,16 +57,6 @@ func (s *session) exec(ctx context.Context, query string, args ...any) (int64, e
 	return res.RowsAffected()
 }
 
-// execAll runs a statement once with each list of arguments, in order.
-func (s *session) execAll(ctx context.Context, query string, lists [][]any) error {
-	for _, args := range lists {
-		if _, err := s.run(ctx, query, args); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // row reads one row into dest; found is false when there is none.
 func (s *session) row(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
 	rows, err := s.ask(ctx, query, args)
