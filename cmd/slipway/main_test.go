@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +25,8 @@ import (
 
 // TestMain is slipway itself where a test starts it as a process of its own.
 func TestMain(m *testing.M) {
-	if os.Getenv("SLIPWAY_TEST_MAIN") != "" {
+	supervisor := slices.Contains(os.Args, "--supervise") // which has no environment
+	if os.Getenv("SLIPWAY_TEST_MAIN") != "" || supervisor {
 		main()
 		return
 	}
