@@ -17,7 +17,7 @@ const (
 	setWith    = "SELECT schema, document FROM pool_sets WHERE id = $1"
 	insertSet  = "INSERT INTO pool_sets (id, at, made_by, why, hash, schema, document) VALUES ($1, $2, $3, $4, $5, $6, $7)"
 
-	selectCredentials = "SELECT hash, address, created, expires, revoked FROM credentials"
+	selectCredentials = "SELECT hash, address, created, expires, revoked FROM credentials" //nolint:gosec // a query
 	upsertCredential  = `INSERT INTO credentials (hash, address, created, expires, revoked) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (hash) DO UPDATE SET address = excluded.address, created = excluded.created, expires = excluded.expires, revoked = excluded.revoked`
 )

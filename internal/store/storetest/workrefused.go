@@ -88,7 +88,7 @@ func testWorkRefused(t *testing.T, place Place) {
 		"a seat that was not asked for":     {func(_ dispatcher.View, w *dispatcher.Write) { w.Seats[0].Address = seat(1) }, fault.Permanent, "builder-lite-1"},
 		"a spend of no day":                 {func(_ dispatcher.View, w *dispatcher.Write) { w.Spends[0].Day = "today" }, fault.Permanent, "today"},
 		"a credential of nobody":            {func(_ dispatcher.View, w *dispatcher.Write) { w.Credentials[0].Address = pools.Address{} }, fault.Permanent, "credential"},
-		"an entry that cannot be journaled": {func(_ dispatcher.View, w *dispatcher.Write) { w.Journal[0].At = far }, fault.Permanent, "second"},
+		"an entry that cannot be journaled": {func(_ dispatcher.View, w *dispatcher.Write) { w.Journal[0].At = far() }, fault.Permanent, "second"},
 	} {
 		t.Run("nothing stays of a write with "+name, func(t *testing.T) {
 			err := s.Transact(t.Context(), asked, func(v dispatcher.View) (dispatcher.Write, error) {

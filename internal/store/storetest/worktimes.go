@@ -7,10 +7,10 @@ import (
 	"slipway/dispatcher"
 )
 
-var (
-	moment0 = time.Time{}
-	far     = time.Date(12_000, 1, 1, 0, 0, 0, 0, time.UTC)
-)
+var moment0 = time.Time{}
+
+// far is a time that cannot be written.
+func far() time.Time { return time.Date(12_000, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // testWorkTimes: Due is the next thing that time ends, Overdue what it has.
 func testWorkTimes(t *testing.T, place Place) {
