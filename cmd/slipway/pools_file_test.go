@@ -449,3 +449,17 @@ func TestP3AFileWithFaultsChangesNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestA1WhatCannotBeJournalledIsNotDone(t *testing.T) {
+	p := newPlot(t)
+	p.note = func(context.Context, journal.Entry) error { return errors.New("the store is away") }
+	if done, err := p.Swap(t.Context(), "ops", server.SwapOrder{Address: seat("builder-lite-0"), Assignment: "slow"}); err == nil || fault.KindOf(err) == fault.Permanent {
+		t.Errorf("%+v, %v: want an error that may pass", done, err)
+	}
+	if p.read(config.PoolsFile) != poolText || p.inForce().Number != 1 {
+		t.Error("something was changed")
+	}
+	if left, err := os.ReadDir(p.folder()); err != nil || len(left) != 2 {
+		t.Errorf("there lies %v, %v", left, err)
+	}
+}

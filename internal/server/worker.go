@@ -124,11 +124,6 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, as pools.Address)
 		return
 	}
 	wait := time.Duration(q.Wait) * time.Second
-	// The server reads no longer than it must for a body, and would take the end
-	// of that for the client's leaving.
-	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(wait + overhang)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		s.Log.Warn("claim without a deadline", "builder", as, "error", err)
-	}
 	ctx, done := s.untilStopping(r.Context(), wait+overhang)
 	defer done()
 	var grant *dispatcher.Grant

@@ -293,9 +293,8 @@ func TestAClaimEndsWhenItsClientLeaves(t *testing.T) {
 	}
 }
 
-// TestAClaimOutlastsTheTimeToRead: a server gives a request little time to
-// arrive, and takes the end of that for the client's leaving, unless it is told
-// otherwise.
+// TestAClaimOutlastsTheTimeToRead: a request has little time to arrive, and that
+// is not taken from what it waits.
 func TestAClaimOutlastsTheTimeToRead(t *testing.T) {
 	w := newWorld(t)
 	up := httptest.NewUnstartedServer(described(t, server.New(w.Config)))
