@@ -137,6 +137,10 @@ func TestReviewsFollowTheHead(t *testing.T) {
 }
 
 func TestNoReviewIsAskedForWhereItWouldBeInVain(t *testing.T) {
+	d := newDock(t, asking)
+	d.stop() // nobody else looks
+	before := d.Config
+	judged := d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
 	lacking := gate.Requirement{Key: "approvals", State: gate.Unmet, Lacks: 2}
 	for name, test := range map[string]struct {
 		with   func(*dispatcher.Config)
@@ -157,12 +161,11 @@ func TestNoReviewIsAskedForWhereItWouldBeInVain(t *testing.T) {
 		"of one whose approvals wait not": {change: func(c *change.Change) { c.Requirements[1].State = gate.Waived }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := newDock(t, asking, func(c *dispatcher.Config) {
-				if test.with != nil {
-					test.with(c)
-				}
-			})
-			c := d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+			d.Config = before
+			if test.with != nil {
+				test.with(&d.Config)
+			}
+			c := judged
 			c.Requirements = []gate.Requirement{{Key: "draft", State: gate.Met}, lacking}
 			if test.change != nil {
 				test.change(&c)
@@ -173,6 +176,10 @@ func TestNoReviewIsAskedForWhereItWouldBeInVain(t *testing.T) {
 				t.Errorf("%+v", all)
 			}
 		})
+	}
+	d.Config, d.Changes = before, d.store
+	if d.look(); len(d.reviews()) != 2 {
+		t.Error("none is asked for where one is wanted either")
 	}
 }
 
