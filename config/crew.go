@@ -30,9 +30,10 @@ type PoolCluster struct {
 	Environment map[string]string
 	// Server and Forge are where pods reach them.
 	Server, Forge string
-	// Providers are the Secrets that hold providers' credentials, which every pod
-	// is given as its environment: whatever a coordinate runs, its pod is the same.
-	Providers   []string
+	// Credentials are variables of the command from Secrets of the namespace, each
+	// SECRET/KEY: the providers' credentials. Every pod is given all of them, so
+	// that whatever a coordinate runs, its pod is the same.
+	Credentials map[string]string
 	CPU, Memory string
 	Egress      []Egress
 }
@@ -45,9 +46,10 @@ type Egress struct {
 }
 
 var (
-	rolePattern     = regexp.MustCompile(`^[a-z][a-z0-9]{0,19}$`)
-	amountPattern   = regexp.MustCompile(`^[0-9]{1,9}(m|Ki|Mi|Gi|Ti)?$`)
-	podImagePattern = regexp.MustCompile(`^[a-zA-Z0-9][A-Za-z0-9._:/@-]{0,400}$`)
+	secretKeyPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9._-]{1,253}$`)
+	rolePattern      = regexp.MustCompile(`^[a-z][a-z0-9]{0,19}$`)
+	amountPattern    = regexp.MustCompile(`^[0-9]{1,9}(m|Ki|Mi|Gi|Ti)?$`)
+	podImagePattern  = regexp.MustCompile(`^[a-zA-Z0-9][A-Za-z0-9._:/@-]{0,400}$`)
 )
 
 func (r *serverReader) poolConfig() form {
@@ -84,15 +86,13 @@ func (r *serverReader) poolCluster() form {
 		must("image", r.text(&k.Image, matches(podImagePattern, "an image")), "The image, with `slipway` on its path and what `command` wants. Pin it by its digest."),
 		must("command", many(r.reader, &k.Command, "", func(s *string) form { return r.text(s) }), "What is run on each item, after `slipway builder … --`."),
 		may("environment", mapping(r.reader, &k.Environment, func(key node, into *string) form {
-			return r.text(into).then(func(n node) {
-				if !variablePattern.MatchString(key.Value) || strings.HasPrefix(key.Value, "SLIPWAY_") {
-					r.fault(n, "is no name for a variable of the command: want letters, digits and _, not beginning with SLIPWAY_")
-				}
-			})
+			return r.text(into).then(r.variable(key))
 		}), "Variables for the command. No secrets: they are read by everybody who sees pods."),
 		may("server", r.base(&k.Server), "Where pods reach this server.").otherwise("`external_url`"),
 		may("forge", r.base(&k.Forge), "Where pods reach the forge.").otherwise("the forge's `url`"),
-		may("providers", r.texts(&k.Providers, label()), "Secrets in the namespace whose keys the command is given as variables: the providers' credentials. All pods are given all, so that a swap touches none.").otherwise("none"),
+		may("credentials", mapping(r.reader, &k.Credentials, func(key node, into *string) form {
+			return r.text(into, matches(secretKeyPattern, "a key of a Secret: want SECRET/KEY")).then(r.variable(key))
+		}), "Variables for the command from Secrets of the namespace, as `NAME: SECRET/KEY`: the providers' credentials. Every pod is given all, so that a swap touches none.").otherwise("none"),
 		may("cpu", r.text(&k.CPU, amount), "How much processor a pod is given."),
 		may("memory", r.text(&k.Memory, amount), "How much memory a pod is given, and may use at most."),
 		may("egress", many(r.reader, &k.Egress, Egress{}, r.egress), "Where pods may connect to: this server, the forge, the providers. Names are always resolved.").otherwise("nowhere"),
@@ -107,6 +107,15 @@ func (r *serverReader) poolCluster() form {
 			}
 		})
 	})
+}
+
+// variable asks that a key names a variable that is free for the command.
+func (r *serverReader) variable(key node) func(node) {
+	return func(n node) {
+		if !variablePattern.MatchString(key.Value) || strings.HasPrefix(key.Value, "SLIPWAY_") {
+			r.fault(n, "is no name for a variable of the command: want letters, digits and _, not beginning with SLIPWAY_")
+		}
+	}
 }
 
 func (r *serverReader) egress(e *Egress) form {

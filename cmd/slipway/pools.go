@@ -43,7 +43,7 @@ func newPools(from *source) *cobra.Command {
 		Args:    exactly(0, "one of its commands"),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPoolsCheck(from), newPoolsShow(from), newPoolsDiff(from), newPoolsHistory(from), newPoolsApply(from), newPoolsSwap(from), newPoolsRollback(from),
+	cmd.AddCommand(newPoolsCheck(from), newPoolsShow(from), newPoolsDiff(from), newPoolsHistory(from), newPoolsApply(from), newPoolsHandOver(), newPoolsSwap(from), newPoolsRollback(from),
 		newCordon(from, "cordon", "Keep a coordinate from new work; what it has it may end", false),
 		newCordon(from, "drain", "Keep a coordinate from new work, for it is to go once it has ended what it has", true),
 		newUncordon(from))

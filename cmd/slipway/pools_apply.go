@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"slipway/config"
 	"slipway/dispatcher"
 	"slipway/internal/forge/gitea"
+	"slipway/internal/kube"
 	"slipway/internal/onboard"
 	"slipway/internal/server"
 	"slipway/pools"
@@ -273,10 +275,51 @@ func (o *applying) hands(conf config.Server) (onboard.Hands, error) {
 	if o.secrets != "" {
 		hands.Keeps = append(hands.Keeps, folder{o.secrets})
 	}
+	if k := conf.Pools.Kubernetes; k != nil {
+		cluster, err := o.cluster(conf, *k)
+		if err != nil {
+			return fail(err)
+		}
+		hands.Keeps = append(hands.Keeps, kube.CrewShelf{Cluster: cluster, Namespace: k.Namespace})
+		hands.Yards = append(hands.Yards, kube.CrewYard{Cluster: cluster, Site: crewSite(conf, *k, forge)})
+	}
 	if len(hands.Keeps) == 0 {
 		return fail(errors.New("where are the secrets to be kept? give --secrets-dir DIR, or set pools.kubernetes"))
 	}
 	return hands, nil
+}
+
+// cluster is where the pools run, as whoever runs the command.
+func (o *applying) cluster(conf config.Server, k config.PoolCluster) (*kube.Cluster, error) {
+	i := slices.IndexFunc(conf.Clusters, func(c config.Cluster) bool { return c.Name == k.Cluster })
+	if i < 0 {
+		return nil, fmt.Errorf("there is no cluster %s", k.Cluster)
+	}
+	as := kube.Config{Name: k.Cluster, Kubeconfig: conf.Clusters[i].Kubeconfig, InCluster: conf.Clusters[i].InCluster}
+	if o.kubeconfig != "" {
+		as.Kubeconfig, as.InCluster = o.kubeconfig, false
+	}
+	cluster, err := kube.New(as)
+	if err != nil {
+		return nil, fmt.Errorf("%w; give --kubeconfig FILE", err)
+	}
+	return cluster, nil
+}
+
+// crewSite is how the coordinates' pods are, by what slipway.yaml says alone.
+func crewSite(conf config.Server, k config.PoolCluster, forge config.Forge) kube.CrewSite {
+	site := kube.CrewSite{
+		Namespace: k.Namespace, Image: k.Image, Command: k.Command, Environment: k.Environment, Credentials: map[string]kube.KeyOf{},
+		Server: cmp.Or(k.Server, conf.ExternalURL), Forge: cmp.Or(k.Forge, forge.URL), CPU: k.CPU, Memory: k.Memory,
+	}
+	for name, from := range k.Credentials {
+		secret, key, _ := strings.Cut(from, "/")
+		site.Credentials[name] = kube.KeyOf{Secret: secret, Key: key}
+	}
+	for _, e := range k.Egress {
+		site.Egress = append(site.Egress, kube.Egress{CIDR: e.CIDR, Namespace: e.Namespace, Ports: e.Ports})
+	}
+	return site
 }
 
 // purser is the server that knows the workers' credentials.

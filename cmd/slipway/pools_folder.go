@@ -58,13 +58,14 @@ func (f folder) Held(context.Context) (map[pools.Address]onboard.Secrets, error)
 
 // Put replaces both files, each at once.
 func (f folder) Put(_ context.Context, a pools.Address, s onboard.Secrets) error {
-	if err := os.MkdirAll(filepath.Join(f.path, a.String()), 0o700); err != nil {
+	into := filepath.Join(f.path, a.String())
+	if err := os.MkdirAll(into, 0o700); err != nil {
 		return err
 	}
-	if err := f.write(a, workerToken, s.Worker); err != nil {
+	if err := place(into, workerToken, s.Worker); err != nil {
 		return err
 	}
-	return f.write(a, forgeToken, s.Forge)
+	return place(into, forgeToken, s.Forge)
 }
 
 // Clear removes the two files, and the folder unless somebody put more there.
@@ -92,10 +93,9 @@ func (f folder) read(a pools.Address, name string) (onboard.Secret, error) {
 	return config.NewSecret(text), nil
 }
 
-// write renames a file into place, so that whoever reads sees the old or the
+// place renames a file into place, so that whoever reads sees the old or the
 // new.
-func (f folder) write(a pools.Address, name string, s onboard.Secret) error {
-	into := filepath.Join(f.path, a.String())
+func place(into, name string, s onboard.Secret) error {
 	file, err := os.CreateTemp(into, "."+name+"-*") // 0600
 	if err != nil {
 		return err

@@ -136,8 +136,10 @@ type Thing struct {
 	Denied string
 	// Held says why it is better left as it is; it is then only told.
 	Held string
-	// Part is for whoever found it.
-	Part Part
+	// Drops are the coordinates whose pods go with it.
+	Drops []pools.Address
+	// Of is for whoever found it.
+	Of any
 }
 
 // Recruiter is the forge where coordinates have accounts, as somebody who
@@ -178,8 +180,8 @@ type Yard interface {
 	Name() string
 	// Compare says what is not as it should be.
 	Compare(ctx context.Context, w Crew) ([]Thing, error)
-	// Make makes one thing so.
-	Make(ctx context.Context, p Part) error
+	// Make makes one thing so, by its Of. A missing right is ErrDenied.
+	Make(ctx context.Context, of any) error
 }
 
 // Enlisted is an account that is there, restricted.
@@ -197,6 +199,9 @@ type Dismissed struct {
 	Address pools.Address
 	Teams   []CrewTeam
 }
+
+// built is a thing of a cluster.
+type built struct{ of any }
 
 // equipped is a coordinate whose keeps hold good secrets.
 type equipped struct {
@@ -220,6 +225,7 @@ func (Enlisted) part()  {}
 func (CrewTeam) part()  {}
 func (Withdrawn) part() {}
 func (Dismissed) part() {}
+func (built) part()     {}
 func (equipped) part()  {}
 func (revoked) part()   {}
 func (cleared) part()   {}

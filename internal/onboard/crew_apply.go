@@ -81,16 +81,16 @@ func (h Hands) set(ctx context.Context, now time.Time, s Step) error {
 		return h.Server.Revoke(ctx, p.hash)
 	case cleared:
 		return h.Keeps[p.keep].Clear(ctx, p.address)
-	}
-	if s.cluster == "" {
+	case built:
+		for _, y := range h.Yards {
+			if y.Name() == s.cluster {
+				return y.Make(ctx, p.of)
+			}
+		}
+		return fmt.Errorf("there is no cluster %s here", s.cluster)
+	default:
 		return h.Forge.Set(ctx, s.part)
 	}
-	for _, y := range h.Yards {
-		if y.Name() == s.cluster {
-			return y.Make(ctx, s.part)
-		}
-	}
-	return fmt.Errorf("there is no cluster %s here", s.cluster)
 }
 
 // equip makes what a coordinate lacks and puts it into the keeps.

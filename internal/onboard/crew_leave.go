@@ -16,19 +16,8 @@ func (m *mustering) remove(a pools.Address) {
 	}
 	again := m.command("--remove " + a.String())
 	account := m.is.Roster.Accounts[Lower(a.String())]
-	post := m.is.Posts.Is[a]
-	switch {
-	case slices.Contains(m.want.Coordinates, a):
-		refuse("it stands in the pool config", "take its line out of the pool config, then "+again)
-		return
-	case !m.is.Posts.Read:
-		refuse("it is not known whether it is at work: "+m.is.Posts.Why, again)
-		return
-	case post.Live:
-		refuse("it is at work", "slipway pools drain "+a.String()+" --reason …; once it has ended: "+again)
-		return
-	case post.InForce && !post.Cordoned:
-		refuse("the pool config in force has it and gives it work", "slipway pools drain "+a.String()+" --reason …, then "+again)
+	if why, mend := m.stays(a); why != "" {
+		refuse(why, mend)
 		return
 	}
 	if !account.Read {
@@ -49,6 +38,38 @@ func (m *mustering) remove(a pools.Address) {
 			m.add(Step{Key: key + ": secrets in " + k.Name, Where: k.Name, Lines: diff{{"there", "yes", "no"}}, Needs: RightOperator, Mend: again, part: cleared{i, a}})
 		}
 	}
+}
+
+// stays says why a coordinate cannot go yet, and what would let it; "" when it
+// can.
+func (m *mustering) stays(a pools.Address) (why, mend string) {
+	again := m.command("--remove " + a.String())
+	switch post := m.is.Posts.Is[a]; {
+	case slices.Contains(m.want.Coordinates, a):
+		return "it stands in the pool config", "take its line out of the pool config, then " + again
+	case !m.is.Posts.Read:
+		return "it is not known whether it is at work: " + m.is.Posts.Why, again
+	case post.Live:
+		return "it is at work", "slipway pools drain " + a.String() + " --reason …; once it has ended: " + again
+	case post.InForce && !post.Cordoned:
+		return "the pool config in force has it and gives it work", "slipway pools drain " + a.String() + " --reason …, then " + again
+	}
+	return "", ""
+}
+
+// drops holds back a thing with which pods go whose coordinates may not: it is
+// said of each, once somebody asked for that.
+func (m *mustering) drops(t Thing, s *Step) bool {
+	for _, a := range t.Drops {
+		if !slices.Contains(m.want.Remove, a) {
+			m.note("%s keeps the pod of %s, which is left over", t.Name, a)
+			return false
+		}
+		if why, mend := m.stays(a); why != "" {
+			s.Blocked, s.Mend = a.String()+": "+why, mend
+		}
+	}
+	return true
 }
 
 // leftovers names coordinates that have something and are in no pool. They keep

@@ -187,12 +187,14 @@ func (m *mustering) yard(y YardIs) {
 			m.note("%s in %s: %s", t.Name, where, t.Held)
 			continue
 		}
-		s := Step{Key: t.Name, Where: where, Lines: t.Lines, Needs: RightCluster, Mend: m.command(""), part: t.Part, cluster: y.Cluster,
+		s := Step{Key: t.Name, Where: where, Lines: t.Lines, Needs: RightCluster, Mend: m.command(""), part: built{t.Of}, cluster: y.Cluster,
 			denied: "somebody who may: " + m.command("--kubeconfig FILE")}
 		if t.Denied != "" {
 			s.Blocked, s.Mend = t.Denied, s.denied
 		}
-		m.add(s)
+		if m.drops(t, &s) {
+			m.add(s)
+		}
 	}
 }
 
