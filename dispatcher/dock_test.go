@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -70,6 +71,7 @@ type dock struct {
 	t      *testing.T
 	path   string
 	store  *store.Store
+	ahead  atomic.Int64 // of the store's clock
 	watch  *watch
 	stop   func()
 	claims int
@@ -79,7 +81,7 @@ type dock struct {
 func newDock(t *testing.T, with ...func(*dispatcher.Config)) *dock {
 	t.Helper()
 	d := &dock{t: t, path: filepath.Join(t.TempDir(), "slipway.db")}
-	s, err := store.Open(t.Context(), store.Options{Path: d.path})
+	s, err := store.Open(t.Context(), store.Options{Path: d.path, Now: func() time.Time { return time.Now().Add(time.Duration(d.ahead.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,8 +20,9 @@ type prospect struct {
 	// snapshot is the one judged last; nil when there is none.
 	snapshot *gate.Snapshot
 	// builds are the items whose attempts registered the pull request under their
-	// own name, and reviews those that ask for a review of it.
-	builds, reviews []Work
+	// own name, strangers those where it is another's, and reviews those that ask
+	// for a review of it.
+	builds, strangers, reviews []Work
 }
 
 // look has the items of a pull request follow it, asks for the reviews that it
@@ -28,7 +30,10 @@ type prospect struct {
 // time change nothing.
 func (d *Dispatcher) look(ctx context.Context, id ref.PullID) error {
 	p, found, err := d.behold(ctx, id)
-	if err != nil || !found {
+	if err != nil {
+		return err
+	}
+	if err := d.disown(ctx, p, id, found); err != nil || !found {
 		return err
 	}
 	avoid := p.avoid()
@@ -55,29 +60,34 @@ func (d *Dispatcher) look(ctx context.Context, id ref.PullID) error {
 	return nil
 }
 
-// behold reads what is known of a pull request; found is false when nothing is.
+// behold reads what is known of a pull request; found is false when it has no
+// record, and then all that registered it are strangers.
 func (d *Dispatcher) behold(ctx context.Context, id ref.PullID) (p prospect, found bool, err error) {
-	if p.change, found, err = d.Changes.Change(ctx, id); err != nil || !found {
+	if p.change, found, err = d.Changes.Change(ctx, id); err != nil {
 		return p, false, err
 	}
 	attempts, err := d.Store.Attempts(ctx, Filter{Pull: id, Kind: Build})
 	if err != nil {
 		return p, false, err
 	}
-	var of []ItemID
+	own := map[ItemID]bool{}
 	for _, a := range attempts {
-		if d.login(a.Address) == strings.ToLower(p.change.Author) && !slices.Contains(of, a.Item) {
-			of = append(of, a.Item)
+		own[a.Item] = own[a.Item] || found && d.login(a.Address) == strings.ToLower(p.change.Author)
+	}
+	for _, item := range slices.Sorted(maps.Keys(own)) {
+		w, there, err := d.Store.Work(ctx, item)
+		switch {
+		case err != nil:
+			return p, false, err
+		case !there:
+		case own[item]:
+			p.builds = append(p.builds, w)
+		default:
+			p.strangers = append(p.strangers, w)
 		}
 	}
-	for _, item := range of {
-		w, there, err := d.Store.Work(ctx, item)
-		if err != nil {
-			return p, false, err
-		}
-		if there {
-			p.builds = append(p.builds, w)
-		}
+	if !found {
+		return p, false, nil
 	}
 	if p.reviews, err = d.reviewsOf(ctx, id); err != nil {
 		return p, false, err
@@ -86,6 +96,44 @@ func (d *Dispatcher) behold(ctx context.Context, id ref.PullID) (p prospect, fou
 		p.snapshot, err = d.snapshot(ctx, p.change.Snapshot)
 	}
 	return p, true, err
+}
+
+// disown fails the attempts that finished with a pull request which is not
+// theirs (W2), or which nobody has seen: their items would wait for ever.
+func (d *Dispatcher) disown(ctx context.Context, p prospect, id ref.PullID, found bool) error {
+	why := fmt.Sprintf("nothing is known of %s", id)
+	if found {
+		why = fmt.Sprintf("%s is %s's", id, p.change.Author)
+	}
+	var scope Scope
+	for _, w := range p.strangers {
+		if w.Item.State == Landing {
+			scope.Items = append(scope.Items, w.Item.ID)
+		}
+	}
+	if len(scope.Items) == 0 {
+		return nil
+	}
+	err := d.transact(ctx, scope, func(v View) (Write, error) { return unseen(v, d.terms, id, why), nil })
+	if err != nil {
+		return fmt.Errorf("settle items of %s: %w", id, err)
+	}
+	return nil
+}
+
+// unseen fails what has waited too long for a pull request.
+func unseen(v View, t terms, id ref.PullID, why string) Write {
+	var out Write
+	for _, work := range v.Works {
+		s := begin(v, t, work)
+		a := s.last(id)
+		if a == nil || a.Outcome != Finished || work.Item.State != Landing || v.Now.Before(work.Item.Since.Add(s.t.sight)) {
+			continue
+		}
+		s.fell(a, why)
+		out.add(s.done())
+	}
+	return out
 }
 
 // snapshot is a judged snapshot; nil when it is not there any more.

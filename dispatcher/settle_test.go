@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"slipway/dispatcher"
 	"slipway/gate"
@@ -241,6 +242,34 @@ func TestWhatNobodyRegisteredIsNobodysWork(t *testing.T) {
 			d.look()
 			if i := d.item(item.ID); i.State != test.want {
 				t.Errorf("it is %s (%s), want %s", i.State, i.Reason, test.want)
+			}
+		})
+	}
+}
+
+func TestAnItemDoesNotWaitForEverForAPullRequestThatIsNotItsOwn(t *testing.T) {
+	for name, test := range map[string]struct {
+		author string // "" for one that nobody knows of
+		says   string
+	}{
+		"another's":          {"mallory", "acme/app#5 is mallory's"},
+		"one that is unseen": {"", "nothing is known of acme/app#5"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDock(t)
+			item := d.submit("Mend the pump")
+			d.finish(d.claim("builder-lite-0"), pull, head(1), "")
+			if test.author != "" {
+				d.judged(change.Change{Head: head(1), Author: test.author}, 2)
+			}
+			d.look()
+			if i := d.item(item.ID); i.State != dispatcher.Landing {
+				t.Fatalf("it may only be late: %s", i.State)
+			}
+			d.ahead.Add(int64(11 * time.Minute))
+			d.look()
+			if i := d.item(item.ID); i.State != dispatcher.Ready || i.Tries != 1 || !strings.Contains(i.Reason, test.says) {
+				t.Errorf("it is %s, with %d tries: %q", i.State, i.Tries, i.Reason)
 			}
 		})
 	}
