@@ -35,7 +35,7 @@ soak: servers ## the long repetitions: make soak ROUNDS=20 CHECKS=20000
 	go test -timeout 2h $(PURE) -rapid.checks=$(CHECKS)
 	SLIPWAY_SOAK=$(ROUNDS) go test -race -count=1 -timeout 2h -run TestRealGitea/Acts ./internal/forge/gitea
 	SLIPWAY_SOAK=$(ROUNDS) go test -race -timeout 6h -run Soak -v ./test/e2e
-	SLIPWAY_SOAK=$(ROUNDS) go test -race -count=1 -timeout 6h -v ./test/dispatch
+	SLIPWAY_SOAK=$(ROUNDS) go test -count=1 -timeout 6h -v ./test/dispatch
 
 bench: servers ## measure against references: make bench ONLY=B1,B5 OUT=bench.json
 	@go run ./test/bench -only '$(ONLY)' -out '$(OUT)'

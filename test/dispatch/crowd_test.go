@@ -89,7 +89,12 @@ func ordeal(t *testing.T, at string, s size) {
 	seed := uint64(time.Now().UnixNano()) //nolint:gosec // any bits will do
 	t.Logf("seed %d", seed)
 	c := &crowd{t: t, ctx: ctx, store: at, lease: s.lease, dir: dir, rng: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // not a secret
-	defer c.end()
+	defer func() {
+		c.end()
+		for _, f := range c.faults {
+			t.Error(f)
+		}
+	}()
 	c.gather(s)
 	c.items = make([]dispatcher.ItemID, s.items)
 	var submitted sync.WaitGroup

@@ -35,7 +35,7 @@ func TestCrowdOnPostgres(t *testing.T) {
 // 200 workers where there is time for it.
 func sized(t *testing.T, servers int) size {
 	if soak(t) > 0 {
-		return size{servers: servers, workers: 200, items: 600, chaos: 20 * time.Second, lease: 2 * time.Second}
+		return size{servers: servers, workers: 200, items: 600, chaos: 30 * time.Second, lease: 4 * time.Second}
 	}
 	return size{servers: servers, workers: 40, items: 60, chaos: 3 * time.Second, lease: time.Second}
 }

@@ -55,7 +55,7 @@ func serve(ctx context.Context, p part) error {
 	d := dispatcher.New(dispatcher.Config{
 		Store: s, Changes: nothing{}, Log: slog.New(slog.DiscardHandler),
 		Now:   func() time.Time { return time.Now().Add(p.Skew) },
-		Lease: p.Lease, Beat: p.Lease / 3, Deadline: time.Hour, Attempts: 20, Resync: time.Second,
+		Lease: p.Lease, Beat: p.Lease / 3, Deadline: time.Hour, Attempts: 20, Resync: 5 * time.Second,
 		Serves: func(ref.RepoID) (string, bool) { return "main", true },
 		Login:  pools.Address.String,
 	})

@@ -76,13 +76,13 @@ func (w *worker) run(ctx context.Context) {
 // claim asks until it is answered: an answer that was lost costs nothing.
 func (w *worker) claim(ctx context.Context, request string) *dispatcher.Grant {
 	for ctx.Err() == nil {
-		c := call{As: w.As, Claim: dispatcher.ClaimRequest{Request: request, Wait: 1}}
+		c := call{As: w.As, Claim: dispatcher.ClaimRequest{Request: request, Wait: 2}}
 		if w.chance(10) {
 			w.later(ctx, 0, "claim", c)
 		}
 		e, body := w.post(ctx, "claim", c)
 		if e.Status == 0 || e.Status == http.StatusServiceUnavailable {
-			pause(ctx, 20*time.Millisecond)
+			pause(ctx, w.retry())
 			continue
 		}
 		var g *dispatcher.Grant
@@ -162,7 +162,7 @@ func (w *worker) send(ctx context.Context, op string, c call, g *dispatcher.Gran
 			w.later(ctx, 0, op, c)
 		}
 		e, body := w.post(ctx, op, c)
-		if (e.Status == 0 || e.Status == http.StatusServiceUnavailable) && pause(ctx, 20*time.Millisecond) {
+		if (e.Status == 0 || e.Status == http.StatusServiceUnavailable) && pause(ctx, w.retry()) {
 			continue
 		}
 		e.Item, e.Attempt, e.Token = g.Item, g.Attempt, g.Token
@@ -222,6 +222,11 @@ func (w *worker) tell(e event) {
 
 // now is the time as the worker has it.
 func (w *worker) now() time.Time { return time.Now().Add(w.Skew) }
+
+// retry is how long it leaves a server alone that did not answer: many ask.
+func (w *worker) retry() time.Duration {
+	return 50*time.Millisecond + time.Duration(w.intN(int(w.Lease)/4))
+}
 
 // chance is so many times in a hundred.
 func (w *worker) chance(percent int) bool { return w.intN(100) < percent }
