@@ -107,6 +107,21 @@ func (y CrewYard) Make(ctx context.Context, of any) error {
 	return nil
 }
 
+// Manifests are the same objects as one List in JSON, for who applies them
+// otherwise. No secret is among them.
+func (s CrewSite) Manifests(coordinates []pools.Address) ([]byte, error) {
+	var items []map[string]any
+	for _, o := range renderCrew(s, coordinates) {
+		fields, err := o.fields()
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, fields)
+	}
+	data, err := json.MarshalIndent(map[string]any{"apiVersion": "v1", "kind": "List", "items": items}, "", "  ")
+	return append(data, '\n'), err
+}
+
 // liveSets are the StatefulSets of pools that are there.
 func (y CrewYard) liveSets(ctx context.Context) (map[string]*appsv1.StatefulSet, error) {
 	list, err := y.typed.AppsV1().StatefulSets(y.Site.Namespace).List(ctx, metav1.ListOptions{LabelSelector: managedLabel + "=" + Manager + "," + poolLabel})
@@ -162,12 +177,10 @@ func (y CrewYard) get(ctx context.Context, o object) (runtime.Object, error) {
 
 // apply makes an object so by server-side apply, or says what that would make.
 func (y CrewYard) apply(ctx context.Context, o object, dryRun bool) (runtime.Object, error) {
-	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
+	fields, err := o.fields()
 	if err != nil {
 		return nil, err
 	}
-	delete(fields, "status")
-	stripTimes(fields)
 	body, err := json.Marshal(fields)
 	if err != nil {
 		return nil, err
@@ -181,6 +194,17 @@ func (y CrewYard) apply(ctx context.Context, o object, dryRun bool) (runtime.Obj
 	err = client.Patch(types.ApplyPatchType).NamespaceIfScoped(o.meta.GetNamespace(), o.meta.GetNamespace() != "").Resource(r).Name(o.meta.GetName()).
 		VersionedParams(options, scheme.ParameterCodec).Body(body).Do(ctx).Into(into)
 	return into, err
+}
+
+// fields are what an object says, and nothing that it leaves open.
+func (o object) fields() (map[string]any, error) {
+	fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
+	if err != nil {
+		return nil, err
+	}
+	delete(fields, "status")
+	stripTimes(fields)
+	return fields, nil
 }
 
 func (y CrewYard) resource(o object) (string, rest.Interface) {
