@@ -20,31 +20,31 @@ import (
 
 func TestA2WhoMayDoWhatAboutWork(t *testing.T) {
 	const body = `{"repository":"acme/app","title":"a","selector":"builder-lite"}`
+	w := newWorld(t)
+	w.file.becomes = server.Swapped{Result: server.Applied, Number: 2}
+	w.submit("one of the submitter's own")
+	if _, _, err := w.client(operatorSecret).Submit(t.Context(), submission("one of somebody else's")); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range []struct {
-		method, path, body          string
+		verb, method, path, body    string
 		reader, submitter, operator int
 	}{
-		{http.MethodGet, "work/items", "", 200, 200, 200},
-		{http.MethodGet, "work/items/1", "", 200, 200, 200},
-		{http.MethodGet, "work/attempts", "", 200, 200, 200},
-		{http.MethodPost, "work/items", body, 403, 201, 201},
-		{http.MethodPost, "work/items/1/cancel", `{"reason":"x"}`, 403, 202, 202},
-		{http.MethodPost, "work/items/2/cancel", `{"reason":"x"}`, 403, 403, 202},
-		{http.MethodPost, "work/items/1/retry", `{}`, 403, 403, 202},
-		{http.MethodGet, "pools", "", 200, 403, 200},
-		{http.MethodGet, "pools/history", "", 200, 403, 200},
-		{http.MethodPost, "pools/swap", `{"address":"builder-lite-0","assignment":"b"}`, 403, 403, 200},
-		{http.MethodPost, "pools/rollback", `{}`, 403, 403, 200},
-		{http.MethodPost, "pools/seats/builder-lite-0/cordon", `{"reason":"x"}`, 403, 403, 202},
-		{http.MethodPost, "pools/seats/builder-lite-0/uncordon", `{}`, 403, 403, 202},
+		{"work.read", http.MethodGet, "work/items", "", 200, 200, 200},
+		{"work.read", http.MethodGet, "work/items/1", "", 200, 200, 200},
+		{"work.read", http.MethodGet, "work/attempts", "", 200, 200, 200},
+		{"work.submit", http.MethodPost, "work/items", body, 403, 201, 201},
+		{"work.cancel", http.MethodPost, "work/items/1/cancel", `{"reason":"x"}`, 403, 202, 202},
+		{"work.cancel", http.MethodPost, "work/items/2/cancel", `{"reason":"x"}`, 403, 403, 202},
+		{"work.retry", http.MethodPost, "work/items/1/retry", `{}`, 403, 403, 202},
+		{"read", http.MethodGet, "pools", "", 200, 403, 200},
+		{"read", http.MethodGet, "pools/history", "", 200, 403, 200},
+		{"pools.swap", http.MethodPost, "pools/swap", `{"address":"builder-lite-0","assignment":"b"}`, 403, 403, 200},
+		{"pools.rollback", http.MethodPost, "pools/rollback", `{}`, 403, 403, 200},
+		{"pools.cordon", http.MethodPost, "pools/seats/builder-lite-0/cordon", `{"reason":"x"}`, 403, 403, 202},
+		{"pools.cordon", http.MethodPost, "pools/seats/builder-lite-0/uncordon", `{}`, 403, 403, 202},
 	} {
 		t.Run(r.method+" "+r.path, func(t *testing.T) {
-			w := newWorld(t)
-			w.file.becomes = server.Swapped{Result: server.Applied, Number: 2}
-			w.submit("one of the submitter's own")
-			if _, _, err := w.client(operatorSecret).Submit(t.Context(), submission("one of somebody else's")); err != nil {
-				t.Fatal(err)
-			}
 			heard := len(w.shop.heard())
 			for _, who := range []struct {
 				name, secret string
@@ -54,7 +54,7 @@ func TestA2WhoMayDoWhatAboutWork(t *testing.T) {
 				if got.status != who.want {
 					t.Errorf("%s is answered %d %s, want %d", who.name, got.status, got.body, who.want)
 				}
-				if said := w.journalled(); got.status == 403 && !slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, who.name+" refused.") }) {
+				if said := w.journalled(); got.status == 403 && !slices.ContainsFunc(said, func(s string) bool { return strings.HasPrefix(s, who.name+" refused."+r.verb+" ") }) {
 					t.Errorf("the refusal of %s is not journalled: %q", who.name, said)
 				}
 				if told := w.shop.heard(); got.status == 403 && len(told) > heard {
