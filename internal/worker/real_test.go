@@ -200,7 +200,10 @@ func testMoved(t *testing.T, s *site) {
 	g := s.build(1)
 	done := make(chan string, 1)
 	w := s.worker(s.builder, s.script(`echo x > x; git add x; git commit -qm x; while ! [ -e `+gate+` ]; do sleep 0.01; done`)...)
-	go func() { done <- s.failed(w, g) }()
+	go func() {
+		defer close(done) // also when it does not fail
+		done <- s.failed(w, g)
+	}()
 	s.must(await(t.Context(), func() bool { return s.log.has("running") }))
 	moved := s.commit(s.alice, g.Branch, "other.txt")
 	s.must(os.WriteFile(gate, nil, 0o600))
@@ -258,7 +261,10 @@ func testReviewMoved(t *testing.T, s *site) {
 	gate := filepath.Join(t.TempDir(), "gate")
 	done := make(chan string, 1)
 	w := s.worker(s.reviewer, s.script(`while ! [ -e `+gate+` ]; do sleep 0.01; done; echo '{"verdict":"approved"}' > "$SLIPWAY_REVIEW_FILE"`)...)
-	go func() { done <- s.failed(w, s.review(1, pull, head)) }()
+	go func() {
+		defer close(done) // also when it does not fail
+		done <- s.failed(w, s.review(1, pull, head))
+	}()
 	s.must(await(t.Context(), func() bool { return s.log.has("running") }))
 	moved := s.commit(s.alice, s.topic(), "more.txt")
 	s.must(await(t.Context(), func() bool {
