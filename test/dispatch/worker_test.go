@@ -109,25 +109,25 @@ func (w *worker) work(ctx context.Context, g *dispatcher.Grant) {
 	}
 	for range w.intN(4) {
 		wait := time.Duration(w.intN(int(w.Lease) * 6 / 10))
-		if w.chance(8) {
+		if w.chance(15) {
 			wait += w.Lease * 3 / 2 // it dozes off, and goes on as if nothing was
 		}
 		if !pause(ctx, wait) {
 			return
 		}
-		if w.now().After(until) && w.chance(50) {
+		if w.now().After(until) && w.chance(20) {
 			return // by its own clock it has lost its lease
 		}
 		c := base
 		spent += 1000
 		c.Beat = dispatcher.Beat{Token: g.Token, Phase: dispatcher.Running, Amount: spent}
 		e, body := w.send(ctx, "beat", c, g)
-		if w.chance(10) {
+		if w.chance(25) {
 			w.later(ctx, 2*w.Lease, "beat", c) // the same once more, out of its turn
 		}
 		var pulse dispatcher.Pulse
 		if e.Status != http.StatusOK || json.Unmarshal(body, &pulse) != nil {
-			if e.Status == http.StatusConflict && !w.chance(10) {
+			if e.Status == http.StatusConflict && w.chance(50) {
 				return
 			}
 			continue
