@@ -34,6 +34,7 @@ type applying struct {
 	tokenEnv   string
 	secrets    string
 	kubeconfig string
+	manifests  bool
 }
 
 // everybody is what --rotate says without a coordinate.
@@ -69,6 +70,7 @@ func newPoolsApply(from *source) *cobra.Command {
 	f.StringVar(&o.tokenEnv, "forge-token-env", "", "the environment variable with the token to use for this run, of somebody who administers the forge; it is kept nowhere")
 	f.StringVar(&o.secrets, "secrets-dir", "", "folder for the secrets, a folder each, for coordinates that run on machines")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of somebody who may set up the pools' namespace, for this run")
+	f.BoolVar(&o.manifests, "manifests", false, "only print what the cluster gets, as JSON for kubectl; no secret is in it")
 	return cmd
 }
 
@@ -92,6 +94,9 @@ func (o *applying) run(ctx context.Context, out outlet) error {
 	want, err := o.want(conf)
 	if err != nil {
 		return err
+	}
+	if o.manifests {
+		return o.print(conf, want, out)
 	}
 	hands, err := o.hands(conf)
 	if err != nil {
@@ -304,6 +309,20 @@ func (o *applying) cluster(conf config.Server, k config.PoolCluster) (*kube.Clus
 		return nil, fmt.Errorf("%w; give --kubeconfig FILE", err)
 	}
 	return cluster, nil
+}
+
+// print says what the cluster gets.
+func (o *applying) print(conf config.Server, want onboard.Crew, out outlet) error {
+	if conf.Pools.Kubernetes == nil {
+		return usageError{fmt.Errorf("%s has no pools.kubernetes, so that no cluster gets anything", o.from.config)}
+	}
+	forge, _ := conf.Forge(conf.Pools.Forge)
+	text, err := crewSite(conf, *conf.Pools.Kubernetes, forge).Manifests(want.Coordinates)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(text)
+	return err
 }
 
 // crewSite is how the coordinates' pods are, by what slipway.yaml says alone.
