@@ -155,10 +155,8 @@ func (d *Dispatcher) snapshot(ctx context.Context, hash string) (*gate.Snapshot,
 // scope is what the look's step reads: the items that may have to follow.
 func (p prospect) scope() Scope {
 	var s Scope
-	for _, w := range p.builds {
-		if !w.Item.over() || w.Item.State == Done {
-			s.Items = append(s.Items, w.Item.ID)
-		}
+	for _, w := range p.builds { // also what was given up: its pull request may merge all the same
+		s.Items = append(s.Items, w.Item.ID)
 	}
 	for _, w := range p.reviews {
 		if !w.Item.over() {
@@ -195,7 +193,7 @@ func (d *Dispatcher) lookStep(v View, p prospect, avoid []string) (Write, map[It
 func (d *Dispatcher) fate(v View, p prospect, l landing, work Work) (Write, error) {
 	i := work.Item
 	switch {
-	case i.Kind == Build && l.Merged && !registered(work, p.change):
+	case i.Kind == Build && l.Merged && !registered(work, l):
 		// What landed is not what an attempt registered (W2): it is nobody's.
 		if i.over() || l.Outcome == change.Open {
 			return Write{}, nil
@@ -212,6 +210,13 @@ func (d *Dispatcher) fate(v View, p prospect, l landing, work Work) (Write, erro
 func (d *Dispatcher) landing(p prospect) landing {
 	c := p.change
 	l := landing{Pull: c.ID, Read: true, Head: c.Head, Merged: c.MergeSHA != "", Merge: c.MergeSHA, Outcome: c.Outcome}
+	for _, w := range p.builds {
+		for _, a := range w.Attempts {
+			if a.Pull == c.ID && d.login(a.Address) == strings.ToLower(c.Author) {
+				l.Opener = a.Address
+			}
+		}
+	}
 	if p.snapshot == nil {
 		return l
 	}
@@ -249,6 +254,6 @@ func shun(i Item, p prospect, avoid []string) []Item {
 }
 
 // registered says whether an attempt registered the head that was merged.
-func registered(w Work, c change.Change) bool {
-	return slices.ContainsFunc(w.Attempts, func(a Attempt) bool { return a.Pull == c.ID && a.Head == c.Head })
+func registered(w Work, l landing) bool {
+	return slices.ContainsFunc(w.Attempts, func(a Attempt) bool { return l.owns(a) && a.Head == l.Head })
 }

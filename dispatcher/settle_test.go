@@ -275,6 +275,58 @@ func TestAnItemDoesNotWaitForEverForAPullRequestThatIsNotItsOwn(t *testing.T) {
 	}
 }
 
+func TestW2OnlyWhoOpenedAPullRequestHasItsHeadRegistered(t *testing.T) {
+	d := newDock(t, func(c *dispatcher.Config) { c.Lease = time.Second })
+	item := d.submit("Mend the pump")
+	first := d.claim("builder-lite-0")
+	if err := d.Register(t.Context(), first.Builder, first.Attempt, dispatcher.Registration{Token: first.Token, Pull: pull, Head: head(1)}); err != nil {
+		t.Fatal(err)
+	}
+	d.ahead.Add(int64(2 * time.Minute)) // it dies
+	d.finish(d.claim("builder-lite-1"), pull, head(2), "")
+	d.judged(change.Change{Head: head(2), Author: "builder-lite-0", MergeSHA: head(7), Outcome: change.OutcomeHealthy}, 0)
+	d.look()
+	if i := d.item(item.ID); i.State != dispatcher.Cancelled || i.Accepted != 0 || !strings.Contains(i.Reason, "which no attempt registered") {
+		t.Errorf("it is %+v", i)
+	}
+}
+
+func TestW1WhatMergesIsAcceptedThoughItsItemWasGivenUp(t *testing.T) {
+	for name, giveUp := range map[string]func(*dock, dispatcher.ItemID){
+		"dead": func(d *dock, id dispatcher.ItemID) {
+			d.ahead.Add(int64(time.Hour))
+			d.until("it is dead", func() bool { return d.item(id).State == dispatcher.Dead })
+		},
+		"cancelled": func(d *dock, id dispatcher.ItemID) {
+			if err := d.Cancel(t.Context(), "olga", id, "not now"); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDock(t)
+			item, _, err := d.Submit(t.Context(), "sam", dispatcher.Submission{Repo: app, Title: "Mend the pump", Deadline: time.Now().Add(30 * time.Minute)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g := d.claim("builder-lite-0")
+			d.finish(g, pull, head(1), "")
+			giveUp(d, item.ID)
+			c := d.judged(change.Change{Head: head(1), Author: "builder-lite-0", MergeSHA: head(7)}, 0)
+			d.look()
+			if i := d.item(item.ID); i.Accepted != g.Attempt {
+				t.Errorf("once it merged: %+v", i)
+			}
+			c.Outcome = change.OutcomeHealthy
+			d.judged(c, 0)
+			d.look()
+			if i := d.item(item.ID); i.State != dispatcher.Done {
+				t.Errorf("once it is live: %+v", i)
+			}
+		})
+	}
+}
+
 func TestAHintIsFollowedAndAResyncRepeatsIt(t *testing.T) {
 	d := newDock(t)
 	item := d.submit("Mend the pump")

@@ -17,6 +17,9 @@ type landing struct {
 	Read bool
 	// Head is the one that it has, or had when it ended.
 	Head ref.SHA
+	// Opener is the coordinate that opened it: it is no other's (W2). The zero one
+	// is not said.
+	Opener pools.Address
 	// Merged says that it was merged, as Merge.
 	Merged bool
 	Merge  ref.SHA
@@ -56,7 +59,10 @@ func settle(v View, t terms, id ItemID, l landing) (Write, error) {
 
 // build settles an item whose evidence is a pull request that ends healthy.
 func (s *turn) build(l landing) {
-	a := s.last(l.Pull)
+	a := s.landed(l)
+	if l.Outcome == change.OutcomeClosed {
+		a = s.last(l.Pull) // whoever waits for it, waits in vain
+	}
 	if a == nil {
 		return
 	}
@@ -170,6 +176,27 @@ func (s *turn) fell(a *Attempt, reason string) {
 		return
 	}
 	s.again(reason, s.t.after(i.Tries+1), false)
+}
+
+// landed is the attempt whose work a pull request is: of those of whoever opened
+// it the one that registered its head, or else the latest; nil for none.
+func (s *turn) landed(l landing) *Attempt {
+	var found *Attempt
+	for n := range s.work.Attempts {
+		a := &s.work.Attempts[n]
+		if !l.owns(*a) {
+			continue
+		}
+		if found == nil || a.Head == l.Head || found.Head != l.Head {
+			found = a
+		}
+	}
+	return found
+}
+
+// owns says whether an attempt registered the pull request as its own.
+func (l landing) owns(a Attempt) bool {
+	return a.Pull == l.Pull && a.Head != "" && (l.Opener == (pools.Address{}) || l.Opener == a.Address)
 }
 
 // last is the item's latest attempt that registered a pull request; nil for

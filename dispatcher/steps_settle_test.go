@@ -108,6 +108,39 @@ func TestW1AnEarlierAttemptThatMergesTakesTheItem(t *testing.T) {
 	}
 }
 
+func TestW2AnItemGoesToTheAttemptWhoseWorkMerged(t *testing.T) {
+	for _, test := range []struct {
+		rule    string
+		second  string // who goes on with the pull request, and with which head
+		head    int
+		shows   landing
+		by      AttemptID
+		outcome Outcome // of the second
+	}{
+		{"the head that merged is the first one's", "builder-lite-0", 2, landing{Head: headOf(1), Merged: true}, 1, Finished},
+		{"the head that merged is the second one's", "builder-lite-0", 2, landing{Head: headOf(2), Merged: true}, 2, Finished},
+		{"both registered it", "builder-lite-0", 1, landing{Head: headOf(1), Merged: true}, 2, Finished},
+		{"whoever did not open it gets nothing for it", "builder-lite-1", 1, landing{Head: headOf(1), Merged: true, Opener: at("builder-lite-0")}, 1, Finished},
+		{"nor for another head of it", "builder-lite-1", 2, landing{Head: headOf(2), Merged: true, Opener: at("builder-lite-0")}, 1, Finished},
+		{"what was closed is the end of whoever waits for it", "builder-lite-1", 1, landing{Head: headOf(1), Outcome: change.OutcomeClosed, Opener: at("builder-lite-0")}, 0, Failed},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			y := newYard(t)
+			y.want("ann", Submission{})
+			if err := y.register(y.claim("builder-lite-0"), 1, 1); err != nil {
+				t.Fatal(err)
+			}
+			y.pass(testTerms.lease) // it dies
+			y.land(y.claim(test.second), 1, test.head)
+			test.shows.Pull = pullOf(1)
+			y.settle(1, test.shows)
+			if i := y.item(1); i.Accepted != test.by || y.attempt(2).Outcome != test.outcome {
+				t.Errorf("the item is %+v, and the second attempt %+v", i, y.attempt(2))
+			}
+		})
+	}
+}
+
 func TestALiveAttemptCompletesBeforeItShips(t *testing.T) {
 	y := newYard(t)
 	y.want("ann", Submission{})
