@@ -54,7 +54,7 @@ func (d *Dispatcher) wanting(p prospect) int {
 
 // askReviews submits the reviews that the head of a pull request lacks. If its
 // record has moved since it was read, that is for the next look.
-func (d *Dispatcher) askReviews(ctx context.Context, p prospect, avoid []string) error {
+func (d *Dispatcher) askReviews(ctx context.Context, p prospect) error {
 	n := d.wanting(p)
 	if n == 0 {
 		return nil
@@ -68,7 +68,7 @@ func (d *Dispatcher) askReviews(ctx context.Context, p prospect, avoid []string)
 		d.looks.add(c.ID)
 		return nil
 	}
-	nth := 1
+	nth, avoid := 1, p.avoid()
 	for _, w := range p.reviews {
 		if w.Item.Head == c.Head {
 			nth++
@@ -128,12 +128,30 @@ func (p prospect) avoid() []string {
 	}
 	for _, w := range p.reviews {
 		for _, a := range w.Attempts {
-			if w.Item.Head == p.change.Head && (a.Outcome == Live || a.Outcome == Finished || a.Outcome == Shipped) {
+			if w.Item.Head == p.change.Head && reviewing(a) {
 				add(a)
 			}
 		}
 	}
 	return models
+}
+
+// spared are the models of those who were to review the head and came to nothing.
+func (p prospect) spared() []string {
+	var models []string
+	for _, w := range p.reviews {
+		for _, a := range w.Attempts {
+			if w.Item.Head == p.change.Head && !reviewing(a) {
+				models = append(models, a.Assignment.Model)
+			}
+		}
+	}
+	return models
+}
+
+// reviewing says whether an attempt reviews its head, or did.
+func reviewing(a Attempt) bool {
+	return a.Outcome == Live || a.Outcome == Finished || a.Outcome == Shipped
 }
 
 // enough says whether the head has the approvals that it needs.

@@ -83,6 +83,11 @@ func (d *Dispatcher) heed(now time.Time, w Write) {
 			continue
 		}
 		freed = append(freed, a.Address)
+		for _, i := range w.Items {
+			if i.ID == a.Item && i.Kind == Review {
+				d.looks.add(i.Pull) // others may have its model again
+			}
+		}
 		d.Meter.Ended(a.Address.Pool(), a.Outcome)
 	}
 	for _, i := range w.Items {

@@ -36,13 +36,12 @@ func (d *Dispatcher) look(ctx context.Context, id ref.PullID) error {
 	if err := d.disown(ctx, p, id, found); err != nil || !found {
 		return err
 	}
-	avoid := p.avoid()
 	after := map[ItemID]Item{}
 	scope := p.scope()
 	if len(scope.Items) > 0 {
 		err := d.transact(ctx, scope, func(v View) (Write, error) {
 			var w Write
-			w, after = d.lookStep(v, p, avoid)
+			w, after = d.lookStep(v, p)
 			return w, nil
 		})
 		if err != nil {
@@ -54,7 +53,7 @@ func (d *Dispatcher) look(ctx context.Context, id ref.PullID) error {
 			p.reviews[n].Item = i
 		}
 	}
-	if err := d.askReviews(ctx, p, avoid); err != nil {
+	if err := d.askReviews(ctx, p); err != nil {
 		return fmt.Errorf("ask for reviews of %s: %w", id, err)
 	}
 	return nil
@@ -168,10 +167,12 @@ func (p prospect) scope() Scope {
 
 // lookStep is what becomes of the items of a pull request, and how they are
 // afterwards.
-func (d *Dispatcher) lookStep(v View, p prospect, avoid []string) (Write, map[ItemID]Item) {
+func (d *Dispatcher) lookStep(v View, p prospect) (Write, map[ItemID]Item) {
 	var out Write
 	after := map[ItemID]Item{}
 	l := d.landing(p)
+	p = p.as(v.Works)
+	avoid := p.avoid()
 	for _, work := range v.Works {
 		after[work.Item.ID] = work.Item // another look may have been quicker
 		w, err := d.fate(v, p, l, work)
@@ -235,22 +236,34 @@ func (d *Dispatcher) landing(p prospect) landing {
 }
 
 // shun keeps the models from a waiting review that take part in its pull request
-// by now.
+// by now, and no longer those of reviews that came to nothing.
 func shun(i Item, p prospect, avoid []string) []Item {
 	if i.Kind != Review || i.State != Ready || i.Head != p.change.Head {
 		return nil
 	}
-	more := slices.Clone(i.Avoid)
+	spared := p.spared()
+	now := slices.DeleteFunc(slices.Clone(i.Avoid), func(m string) bool { return among(m, spared) && !among(m, avoid) })
 	for _, m := range avoid {
-		if !among(m, more) {
-			more = append(more, m)
+		if !among(m, now) {
+			now = append(now, m)
 		}
 	}
-	if len(more) == len(i.Avoid) {
+	if slices.Equal(now, i.Avoid) {
 		return nil
 	}
-	i.Avoid = more
+	i.Avoid = now
 	return []Item{i}
+}
+
+// as is the prospect with its reviews as a transaction reads them.
+func (p prospect) as(works []Work) prospect {
+	p.reviews = slices.Clone(p.reviews)
+	for n, w := range p.reviews {
+		if at := slices.IndexFunc(works, func(read Work) bool { return read.Item.ID == w.Item.ID }); at >= 0 {
+			p.reviews[n] = works[at]
+		}
+	}
+	return p
 }
 
 // registered says whether an attempt registered the head that was merged.

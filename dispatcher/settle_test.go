@@ -94,6 +94,24 @@ func TestReviewsThatAHeadLacksAreAskedForOnce(t *testing.T) {
 	}
 }
 
+func TestTheModelOfAReviewThatCameToNothingMayReviewAgain(t *testing.T) {
+	d := newDock(t, asking)
+	d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+	d.look()
+	g := d.claim("reviewer-lite-1") // beta
+	shunned := func() bool {
+		return slices.ContainsFunc(d.reviews(dispatcher.Ready), func(i dispatcher.Item) bool { return slices.Contains(i.Avoid, "beta-1") })
+	}
+	d.until("the other review does without its model", shunned)
+	if err := d.Fail(t.Context(), g.Builder, g.Attempt, dispatcher.Failure{Beat: dispatcher.Beat{Token: g.Token}, Reason: "its provider is down"}); err != nil {
+		t.Fatal(err)
+	}
+	d.until("it may have that model, without a resync", func() bool { return !shunned() })
+	if g := d.claim("reviewer-lite-1"); g.Head != head(1) {
+		t.Errorf("%+v", g)
+	}
+}
+
 func TestReviewsFollowTheHead(t *testing.T) {
 	d := newDock(t, asking)
 	c := d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
