@@ -317,7 +317,7 @@ func (c *crowd) finish() {
 		if busy = slices.DeleteFunc(busy, resting); len(busy) == 0 {
 			return
 		}
-		if !pause(limit, 50*time.Millisecond) {
+		if !pause(limit, 200*time.Millisecond) {
 			c.t.Fatalf("%d items are still to be worked on, such as %+v", len(busy), busy[0])
 		}
 	}
