@@ -29,6 +29,9 @@ type work struct {
 	t    *testing.T
 	repo ref.RepoID
 	dir  string
+	// into and from are the branches of the pull request there: the clone's main
+	// and topic.
+	into, from string
 }
 
 // TestRealGitea compares what Gitea itself merges, and keeps notes there.
@@ -46,6 +49,7 @@ func TestRealGitea(t *testing.T) {
 }
 
 func (g *gitea) testLanded(t *testing.T) {
+	all := g.work(t, "landed")
 	for _, method := range []string{"squash", "merge", "rebase"} {
 		for _, test := range []struct {
 			rule    string
@@ -59,7 +63,7 @@ func (g *gitea) testLanded(t *testing.T) {
 		} {
 			t.Run(method+" "+test.rule, func(t *testing.T) {
 				t.Parallel()
-				w := g.work(t, method+"-"+strings.ReplaceAll(test.rule, " ", "-"))
+				w := all.beside(t, method+"-"+strings.ReplaceAll(test.rule, " ", "-"))
 				w.topic()
 				if test.moved {
 					w.base()
@@ -68,7 +72,7 @@ func (g *gitea) testLanded(t *testing.T) {
 					w.git("checkout", "-q", "topic")
 					w.git("merge", "-q", "--no-edit", "main")
 				}
-				w.git("push", "-q", "origin", "main", "topic")
+				w.push()
 				after, head := w.sha("main"), w.sha("topic")
 				merge := w.land(head, method)
 				got, err := w.mirrors().Landed(deadline(t), w.repo, reconcile.Landing{Merge: merge, Head: head, Method: method, Commits: test.commits, After: after})
@@ -82,6 +86,7 @@ func (g *gitea) testLanded(t *testing.T) {
 
 // testTampered has what landed replaced by somebody who may push.
 func (g *gitea) testTampered(t *testing.T) {
+	all := g.work(t, "tampered")
 	for method, replace := range map[string]func(w *work, merge ref.SHA){
 		"squash": func(w *work, merge ref.SHA) {
 			w.git("checkout", "-q", string(merge))
@@ -105,16 +110,16 @@ func (g *gitea) testTampered(t *testing.T) {
 	} {
 		t.Run(method, func(t *testing.T) {
 			t.Parallel()
-			w := g.work(t, "tampered-"+method)
+			w := all.beside(t, method)
 			w.topic()
 			w.base()
-			w.git("push", "-q", "origin", "main", "topic")
+			w.push()
 			after, head := w.sha("main"), w.sha("topic")
 			merge := w.land(head, method)
 			w.git("fetch", "-q", "origin")
 			replace(w, merge)
 			tampered := w.sha("HEAD")
-			w.git("push", "-q", "--force", "origin", "HEAD:main")
+			w.git("push", "-q", "--force", "origin", "HEAD:"+w.into)
 			m := w.mirrors()
 			got, err := m.Landed(deadline(t), w.repo, reconcile.Landing{Merge: tampered, Head: head, Method: method, Commits: 2, After: after})
 			if err != nil || got.Equal != ref.No || !strings.Contains(got.Why, "evil.go") {
@@ -165,14 +170,14 @@ func startGitea(t *testing.T) *gitea {
 	})
 	g := &gitea{Server: s}
 	for login, account := range map[string]*server.Account{"alice": &g.alice, "slipway": &g.bot} {
-		kind := server.Person
+		kind, scope := server.Person, "all"
 		if login == "slipway" {
-			kind = server.Bot
+			kind, scope = server.Bot, "write:repository"
 		}
 		if *account, err = s.CreateUser(t.Context(), login, kind); err != nil {
 			t.Fatal(err)
 		}
-		if account.Token, err = s.Token(t.Context(), *account, "write:repository"); err != nil {
+		if account.Token, err = s.Token(t.Context(), *account, scope); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +194,7 @@ func (g *gitea) work(t *testing.T, name string) *work {
 	w.must(g.CreateRepo(t.Context(), "acme", name, true))
 	w.must(g.SetCollaborator(t.Context(), "acme", name, "alice", server.Write))
 	w.must(g.SetCollaborator(t.Context(), "acme", name, "slipway", server.Admin))
-	w.git("clone", "-q", strings.Replace(g.URL(), "http://", "http://alice:"+g.alice.Token+"@", 1)+"/acme/"+name+".git", ".")
+	w.git("clone", "-q", strings.Replace(g.URL(), "http://", "http://alice:"+g.alice.Password+"@", 1)+"/acme/"+name+".git", ".")
 	w.write("code.go", numbered(nil))
 	w.write("old name.txt", numbered(map[int]string{0: "moves"}))
 	w.write("picture.bin", "\x00\x01\x02")
@@ -202,19 +207,34 @@ func (g *gitea) work(t *testing.T, name string) *work {
 	return w
 }
 
+// beside is a clone as it stands, whose branches have names of their own there:
+// Gitea spends half a second on each repository, and each push to one.
+func (w *work) beside(t *testing.T, name string) *work {
+	t.Helper()
+	own := &work{gitea: w.gitea, t: t, repo: w.repo, dir: t.TempDir(), into: name, from: name + "-topic"}
+	own.must(os.CopyFS(own.dir, os.DirFS(w.dir)))
+	return own
+}
+
+func (w *work) push() {
+	w.t.Helper()
+	w.git("push", "-q", "origin", "main:refs/heads/"+w.into, "topic:refs/heads/"+w.from)
+}
+
 // topic makes two commits on a branch: a change with a rename, and one more.
+// They are no other topic's.
 func (w *work) topic() {
 	w.git("checkout", "-q", "-b", "topic", "main")
 	w.write("code.go", numbered(map[int]string{20: "one"}))
 	w.git("mv", "old name.txt", "new name.txt")
 	w.git("add", "code.go")
-	w.git("commit", "-q", "-m", "one")
+	w.git("commit", "-q", "-m", "one of "+w.from)
 	w.write("code.go", numbered(map[int]string{20: "two", 25: "two"}))
 	w.write("picture.bin", "\x00\x03")
 	w.write("windows.txt", "a\r\nb\r\nc\r\nd\r\n")
 	w.git("add", "code.go", "picture.bin", "windows.txt")
 	w.git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("2", 40)+",module")
-	w.git("commit", "-q", "-m", "two")
+	w.git("commit", "-q", "-m", "two of "+w.from)
 }
 
 // base moves main on, in the same file elsewhere. What the topic renames it
@@ -236,7 +256,7 @@ func (w *work) land(head ref.SHA, method string) ref.SHA {
 		Merge  ref.SHA `json:"merge_commit_sha"`
 	}
 	path := "/repos/" + w.repo.String() + "/pulls"
-	w.must(w.Call(w.t.Context(), w.alice.Token, http.MethodPost, path, map[string]string{"head": "topic", "base": "main", "title": "t"}, &pull))
+	w.must(w.Call(w.t.Context(), w.alice.Token, http.MethodPost, path, map[string]string{"head": w.from, "base": w.into, "title": "t"}, &pull))
 	path += "/" + itoa(pull.Number)
 	in := map[string]any{"Do": method, "head_commit_id": head, "delete_branch_after_merge": true, "MergeTitleField": "landed"}
 	if method == "rebase" {
