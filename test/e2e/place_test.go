@@ -289,7 +289,7 @@ func (p *place) approve(id ref.PullID, who ...gitea.Account) {
 // sdk is the official client as somebody.
 func (p *place) sdk(as gitea.Account) *sdk.Client {
 	p.Helper()
-	client, err := p.stage.Forge.Client(p.Context(), as.Token)
+	client, err := p.stage.Forge.ClientOf(p.Context(), as)
 	if err != nil {
 		p.Fatal(err)
 	}

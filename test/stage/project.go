@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"embed"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -244,7 +245,7 @@ func (p *Project) Propose(ctx context.Context, c Proposal) (ref.PullID, error) {
 	if err := p.git(ctx, s.Author, "push", "-q", "origin", c.Branch); err != nil {
 		return ref.PullID{}, err
 	}
-	client, err := s.Forge.Client(ctx, s.Author.Token)
+	client, err := s.Forge.ClientOf(ctx, s.Author)
 	if err != nil {
 		return ref.PullID{}, err
 	}
@@ -286,7 +287,7 @@ func (p *Project) commitBy(ctx context.Context, author gitea.Account, message st
 // Approve approves the pull request's head as each reviewer.
 func (p *Project) Approve(ctx context.Context, id ref.PullID, reviewers ...gitea.Account) error {
 	for _, r := range reviewers {
-		client, err := p.stage.Forge.Client(ctx, r.Token)
+		client, err := p.stage.Forge.ClientOf(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -304,6 +305,15 @@ func (p *Project) Approve(ctx context.Context, id ref.PullID, reviewers ...gitea
 	return nil
 }
 
+// authorization is what git says of who it is. The forge hashes a token ten
+// thousand times at each request, and a password once.
+func authorization(a gitea.Account) string {
+	if a.Password == "" {
+		return "token " + a.Token
+	}
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(a.Login+":"+a.Password))
+}
+
 // git runs git in the author's checkout, as an account, knowing nothing of
 // this machine's own configuration.
 func (p *Project) git(ctx context.Context, as gitea.Account, args ...string) error {
@@ -313,7 +323,7 @@ func (p *Project) git(ctx context.Context, as gitea.Account, args ...string) err
 	cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + p.work, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=" + os.DevNull, "GIT_TERMINAL_PROMPT=0",
 		"GIT_AUTHOR_NAME=" + author.Login, "GIT_AUTHOR_EMAIL=" + author.Email, "GIT_COMMITTER_NAME=" + author.Login, "GIT_COMMITTER_EMAIL=" + author.Email,
-		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: token " + as.Token,
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=http.extraHeader", "GIT_CONFIG_VALUE_0=Authorization: " + authorization(as),
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {

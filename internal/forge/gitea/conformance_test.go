@@ -102,7 +102,7 @@ func (s *square) as(t *testing.T, token string) *Client {
 }
 
 func (s *square) Remote(who forgetest.Person) string {
-	return strings.Replace(s.URL(), "http://", "http://"+string(who)+":"+s.people[who].Token+"@", 1) + "/" + s.id.String() + ".git"
+	return strings.Replace(s.URL(), "http://", "http://"+string(who)+":"+s.people[who].Password+"@", 1) + "/" + s.id.String() + ".git"
 }
 
 // Open marks a draft by its title, as Gitea does.

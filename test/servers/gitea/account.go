@@ -3,6 +3,7 @@ package gitea
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	sdk "code.gitea.io/sdk/gitea"
@@ -73,7 +74,7 @@ func (s *Server) Token(ctx context.Context, a Account, scopes ...string) (string
 		}
 		return strings.TrimSpace(out), nil
 	}
-	client, err := s.connect(ctx, sdk.SetBasicAuth(a.Login, a.Password))
+	client, err := s.ClientOf(ctx, a)
 	if err != nil {
 		return "", err
 	}
@@ -84,6 +85,9 @@ func (s *Server) Token(ctx context.Context, a Account, scopes ...string) (string
 	token, _, err := client.CreateAccessToken(option)
 	if err != nil {
 		return "", fmt.Errorf("make a token for %s: %w", a.Login, err)
+	}
+	if slices.Contains(scopes, "all") {
+		s.keep(a, token.Token)
 	}
 	return token.Token, nil
 }
@@ -103,5 +107,6 @@ func (s *Server) createAdmin(ctx context.Context) (Account, error) {
 		return Account{}, fmt.Errorf("create the administrator: no token in %q", out)
 	}
 	a.Token = strings.TrimSpace(token)
+	s.keep(a, a.Token)
 	return a, nil
 }

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"slipway/test/servers"
@@ -49,6 +50,9 @@ type Server struct {
 	process *process.Process
 	admin   Account
 	http    *http.Client
+
+	mutex   sync.Mutex
+	holders map[string]Account // the persons by their tokens for everything
 }
 
 // FindBinaries takes the binaries from the cache that `make servers` fills. The
@@ -85,7 +89,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if c.Dir, err = filepath.Abs(c.Dir); err != nil {
 		return nil, err
 	}
-	s := &Server{config: c, git: filepath.Dir(git), http: &http.Client{Timeout: callLimit}}
+	s := &Server{config: c, git: filepath.Dir(git), http: &http.Client{Timeout: callLimit}, holders: map[string]Account{}}
 
 	const attempts = 3
 	for try := 1; ; try++ {
