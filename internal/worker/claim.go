@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"math"
 	mathrand "math/rand/v2"
 	"time"
@@ -14,12 +15,18 @@ import (
 // longestHold bounds how long a server can ask to be left alone.
 const longestHold = 5 * time.Minute
 
+// errEarly says that a claim was answered with nothing long before its time. So
+// the server answers whoever has to make way for another of the same coordinate,
+// and everybody once it stops. Two that ask again at once would do nothing else.
+var errEarly = errors.New("the server gave nothing, and did not wait: does another worker ask as this coordinate?")
+
 // claim asks until there is work, ctx ends or it is of no use. The same claim
 // is asked again after a lost answer, so that its attempt is not lost with it.
 func (w *Worker) claim(ctx context.Context) (*dispatcher.Grant, error) {
 	request := rand.Text()
 	for tries := 0; ; {
-		timed, cancel := context.WithTimeout(ctx, time.Duration(w.pace.poll)*w.pace.second+2*w.pace.call)
+		wait, asked := time.Duration(w.pace.poll)*w.pace.second, time.Now()
+		timed, cancel := context.WithTimeout(ctx, wait+2*w.pace.call)
 		grant, err := w.Desk.Claim(timed, dispatcher.ClaimRequest{Request: request, Wait: w.pace.poll})
 		cancel()
 		switch {
@@ -27,9 +34,11 @@ func (w *Worker) claim(ctx context.Context) (*dispatcher.Grant, error) {
 			return grant, nil
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
-		case err == nil:
+		case err == nil && time.Since(asked) >= wait/2:
 			request, tries = rand.Text(), 0
 			continue
+		case err == nil:
+			request, err = rand.Text(), errEarly
 		case fault.KindOf(err) == fault.Permanent:
 			return nil, err
 		}

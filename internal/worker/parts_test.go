@@ -156,6 +156,21 @@ type (
 	noForge struct{ Forge }
 )
 
+// hasty is a server that gives nothing and does not wait, and has enough after
+// so many claims.
+type hasty struct {
+	Desk
+	calls, most int
+	enough      func()
+}
+
+func (h *hasty) Claim(context.Context, dispatcher.ClaimRequest) (*dispatcher.Grant, error) {
+	if h.calls++; h.calls >= h.most {
+		h.enough()
+	}
+	return nil, nil
+}
+
 func TestClaim(t *testing.T) {
 	w := &Worker{Config: Config{Address: lite0, Secrets: func() []string { return nil }, Tell: func(Event) {}},
 		pace: pace{second: time.Millisecond, poll: 1, first: time.Millisecond, most: 4 * time.Millisecond, call: time.Second}}
@@ -173,6 +188,18 @@ func TestClaim(t *testing.T) {
 		cancel()
 		if err := w.Run(ctx); err != nil {
 			t.Error(err)
+		}
+	})
+	t.Run("what is given nothing at once pauses, and says why", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		d := &hasty{most: 3, enough: cancel}
+		slow := *w
+		slow.Desk, slow.pace.second, slow.pace.poll, slow.pace.first, slow.pace.most = d, time.Second, 50, time.Hour, time.Hour
+		var said string
+		slow.Tell = func(e Event) { said = e.Reason; cancel() }
+		if err := slow.Run(ctx); err != nil || d.calls != 1 || !strings.Contains(said, "another worker") {
+			t.Errorf("after %d claims it says %q, %v", d.calls, said, err)
 		}
 	})
 	t.Run("what the server asks for is kept to", func(t *testing.T) {
