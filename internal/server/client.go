@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,8 +22,9 @@ import (
 )
 
 // Client speaks to a server's API with a token. It is a Reader. Its errors are
-// what the server said, or why it could not be asked; none is marked as final
-// but that of a broken journal and those of the worker protocol.
+// what the server said, or why it could not be asked, with fault.NotBefore where
+// it said when to ask again; none is marked as final but that of a broken journal
+// and those of the worker protocol.
 type Client struct {
 	base  *url.URL
 	token string
@@ -177,7 +179,11 @@ func (c *Client) exchange(ctx context.Context, method, path string, q url.Values
 		return 0, fmt.Errorf("answer of %s: %w", c.base, err)
 	}
 	if res.StatusCode/100 != 2 {
-		return res.StatusCode, refusal(path, res.StatusCode, data, c.token == "")
+		err := refusal(path, res.StatusCode, data, c.token == "")
+		if at, asked := notBefore(res.Header, time.Now()); asked {
+			err = fault.NotBefore(err, at)
+		}
+		return res.StatusCode, err
 	}
 	if into == nil || res.StatusCode == http.StatusNoContent {
 		return res.StatusCode, nil
@@ -186,6 +192,17 @@ func (c *Client) exchange(ctx context.Context, method, path string, q url.Values
 		return res.StatusCode, fmt.Errorf("answer of %s to %s: %w", c.base, path, err)
 	}
 	return res.StatusCode, nil
+}
+
+// notBefore is when a server, or what stands before it, wants to be asked again
+// (RFC 9110, 10.2.3): after so many seconds, or at a time.
+func notBefore(h http.Header, now time.Time) (at time.Time, asked bool) {
+	text := h.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
+		return now.Add(time.Duration(seconds) * time.Second), true //nolint:gosec // 31 bits
+	}
+	at, err := http.ParseTime(text)
+	return at, err == nil
 }
 
 func refusal(path string, status int, data []byte, noToken bool) error {

@@ -10,7 +10,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"slipway/dispatcher"
 	"slipway/internal/change"
+	"slipway/internal/fault"
 	"slipway/internal/journal"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -175,6 +177,39 @@ func TestAnswersOfSomethingElse(t *testing.T) {
 			}
 			if _, err := client.Targets(t.Context()); err == nil || !strings.Contains(err.Error(), c.says) {
 				t.Errorf("%v, want %q", err, c.says)
+			}
+		})
+	}
+}
+
+func TestWhenToAskAgainIsKept(t *testing.T) {
+	soon := time.Now().Add(time.Hour).Truncate(time.Second)
+	for _, c := range []struct {
+		rule, after string
+		status      int
+		when        time.Duration // from now, to a minute; 0: it does not say
+		kind        fault.Kind
+	}{
+		{"seconds", "120", 503, 2 * time.Minute, fault.Later},
+		{"a time", soon.UTC().Format(http.TimeFormat), 429, time.Hour, fault.Later},
+		{"nothing", "", 503, 0, fault.Later},
+		{"what is neither", "-1", 503, 0, fault.Later},
+		{"what is final stays so", "90", 403, 0, fault.Permanent},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			busy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", c.after)
+				w.WriteHeader(c.status)
+			}))
+			t.Cleanup(busy.Close)
+			client, err := server.NewClient(busy.URL, "slipway_w_x")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = client.Claim(t.Context(), dispatcher.ClaimRequest{Request: "a"})
+			at, asked := fault.When(err)
+			if asked != (c.when > 0) || asked && time.Until(at).Round(time.Minute) != c.when.Round(time.Minute) || fault.KindOf(err) != c.kind {
+				t.Errorf("it says %v, %v (%v)", at, asked, err)
 			}
 		})
 	}
