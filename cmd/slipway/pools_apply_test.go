@@ -385,4 +385,3 @@ func (y *shipyard) removes() {
 	y.applies("--remove", "builder-lite-1").wants(y.T, 0, "nothing to do")
 	y.applies().wants(y.T, 0, "nothing to do")
 }
-

@@ -76,7 +76,7 @@ func (h *handingOver) run(ctx context.Context, a pools.Address) error {
 // copy says whether both secrets are in place.
 func (h *handingOver) copy(a pools.Address) (bool, error) {
 	for _, name := range []string{workerToken, forgeToken} {
-		is, err := os.ReadFile(filepath.Join(h.from, a.String(), name))
+		is, err := os.ReadFile(filepath.Join(h.from, a.String(), name)) //nolint:gosec // the operator names the folder, and a coordinate has no slash
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
 		}
@@ -84,7 +84,7 @@ func (h *handingOver) copy(a pools.Address) (bool, error) {
 			return false, err
 		}
 		is = bytes.TrimSpace(is)
-		had, err := os.ReadFile(filepath.Join(h.to, name))
+		had, err := os.ReadFile(filepath.Join(h.to, name)) //nolint:gosec // the operator names the folder
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, err
 		}

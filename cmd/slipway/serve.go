@@ -169,7 +169,7 @@ func (w *wired) specs(ctx context.Context) []deployer.Spec {
 // examine asks everything that Slipway depends on, and compares how each
 // repository is set up with how it should be.
 func (w *wired) examine(ctx context.Context) []reconcile.Finding {
-	return slices.Concat(w.storeFindings(ctx), w.yard.findings(), w.engine.Examine(ctx), w.survey.findings(ctx))
+	return slices.Concat(w.storeFindings(ctx), w.yard.findings(), w.crewFindings(ctx), w.engine.Examine(ctx), w.survey.findings(ctx))
 }
 
 func (w *wired) reachable(ctx context.Context) []reconcile.Finding {

@@ -67,6 +67,7 @@ func (s survey) want(ctx context.Context, r config.Repository, local *change.Pla
 	facts := onboard.Facts{
 		Repo: r.Repo, Branch: r.Branch, Bot: forge.Login, Secret: forge.WebhookSecret, Packager: s.packager(r, forge),
 		External: s.conf.ExternalURL, HookPath: "/hooks/" + forge.Name, Namespaces: r.Namespaces, Subjects: map[string]string{},
+		Crew: s.crew(r),
 	}
 	from := s.forges[r.Forge].Contents
 	tip, err := from.Branch(ctx, ref.BranchID{Repo: r.Repo, Name: r.Branch})
@@ -96,6 +97,22 @@ func (s survey) want(ctx context.Context, r config.Repository, local *change.Pla
 		facts.Subjects[cluster] = s.subjects(ctx, cluster)
 	}
 	return onboard.Derive(facts), nil
+}
+
+// crew are the coordinates that may approve on a repository's forge. A faulty
+// pool config is told of elsewhere, and has none.
+func (s survey) crew(r config.Repository) (crew []onboard.Hand) {
+	if s.conf.Pools.File == "" || s.conf.Pools.Forge != r.Forge {
+		return nil
+	}
+	set, faults := config.LoadPools(s.conf.Pools.File)
+	if len(faults) > 0 {
+		return nil
+	}
+	for _, a := range set.Addresses() {
+		crew = append(crew, onboard.Hand{Login: a.String(), Pool: a.Pool().String(), Reviews: !slices.Contains(s.conf.Pools.Writers, a.Role)})
+	}
+	return crew
 }
 
 // packager is the account that pushes images, where the forge's own registry

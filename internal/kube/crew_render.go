@@ -62,8 +62,8 @@ const (
 	workerKey = "worker-token"
 	forgeKey  = "forge-token"
 	// Where a pod finds things.
-	allSecrets = "/var/run/slipway/pool"
-	ownSecrets = "/var/run/slipway/own"
+	poolFolder = "/var/run/slipway/pool"
+	ownFolder  = "/var/run/slipway/own"
 	workFolder = "/work"
 )
 
@@ -149,7 +149,7 @@ func renderStatefulSet(site CrewSite, meta metav1.ObjectMeta, chosen metav1.Labe
 // builder is the container that works. Of the pool's secrets it sees its own.
 func builder(site CrewSite) corev1.Container {
 	args := []string{"slipway", "builder", "--as", "$(POD_NAME)", "--server", site.Server, "--forge", site.Forge, "--dir", workFolder,
-		"--token-file", ownSecrets + "/" + workerKey, "--forge-token-file", ownSecrets + "/" + forgeKey}
+		"--token-file", ownFolder + "/" + workerKey, "--forge-token-file", ownFolder + "/" + forgeKey}
 	env := []corev1.EnvVar{podName(), {Name: "HOME", Value: workFolder}}
 	for _, name := range slices.Sorted(maps.Keys(site.Environment)) {
 		env = append(env, corev1.EnvVar{Name: name, Value: literal(site.Environment[name])})
@@ -173,7 +173,7 @@ func builder(site CrewSite) corev1.Container {
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: *amount(site.Memory)},
 		},
 		VolumeMounts: []corev1.VolumeMount{
-			{Name: "own", MountPath: ownSecrets, ReadOnly: true}, {Name: "work", MountPath: workFolder}, {Name: "tmp", MountPath: "/tmp"},
+			{Name: "own", MountPath: ownFolder, ReadOnly: true}, {Name: "work", MountPath: workFolder}, {Name: "tmp", MountPath: "/tmp"},
 		},
 	}
 }
@@ -183,12 +183,12 @@ func builder(site CrewSite) corev1.Container {
 func keeper(site CrewSite, name string, more ...string) corev1.Container {
 	return corev1.Container{
 		Name: name, Image: site.Image, Env: []corev1.EnvVar{podName()}, SecurityContext: confined(),
-		Command: append([]string{"slipway", "pools", "hand-over", "--as", "$(POD_NAME)", "--from", allSecrets, "--to", ownSecrets}, more...),
+		Command: append([]string{"slipway", "pools", "hand-over", "--as", "$(POD_NAME)", "--from", poolFolder, "--to", ownFolder}, more...),
 		Resources: corev1.ResourceRequirements{
 			Requests: corev1.ResourceList{corev1.ResourceCPU: *amount("10m"), corev1.ResourceMemory: *amount("64Mi")},
 			Limits:   corev1.ResourceList{corev1.ResourceMemory: *amount("64Mi")},
 		},
-		VolumeMounts: []corev1.VolumeMount{{Name: "pool", MountPath: allSecrets, ReadOnly: true}, {Name: "own", MountPath: ownSecrets}},
+		VolumeMounts: []corev1.VolumeMount{{Name: "pool", MountPath: poolFolder, ReadOnly: true}, {Name: "own", MountPath: ownFolder}},
 	}
 }
 

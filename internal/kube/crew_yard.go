@@ -170,7 +170,7 @@ func (y CrewYard) differences(ctx context.Context, o object, missing bool) ([]on
 
 func (y CrewYard) get(ctx context.Context, o object) (runtime.Object, error) {
 	r, client := y.resource(o)
-	into := reflect.New(reflect.TypeOf(o.Object).Elem()).Interface().(runtime.Object) //nolint:errcheck // it is of the object's own type
+	into := reflect.New(reflect.TypeOf(o.Object).Elem()).Interface().(runtime.Object)
 	err := client.Get().NamespaceIfScoped(o.meta.GetNamespace(), o.meta.GetNamespace() != "").Resource(r).Name(o.meta.GetName()).Do(ctx).Into(into)
 	return into, err
 }
@@ -190,7 +190,7 @@ func (y CrewYard) apply(ctx context.Context, o object, dryRun bool) (runtime.Obj
 	if dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}
-	into := reflect.New(reflect.TypeOf(o.Object).Elem()).Interface().(runtime.Object) //nolint:errcheck // it is of the object's own type
+	into := reflect.New(reflect.TypeOf(o.Object).Elem()).Interface().(runtime.Object)
 	err = client.Patch(types.ApplyPatchType).NamespaceIfScoped(o.meta.GetNamespace(), o.meta.GetNamespace() != "").Resource(r).Name(o.meta.GetName()).
 		VersionedParams(options, scheme.ParameterCodec).Body(body).Do(ctx).Into(into)
 	return into, err

@@ -94,6 +94,16 @@ type Facts struct {
 	Subjects map[string]string
 	// Namespaces may be deployed to, by cluster.
 	Namespaces map[string][]string
+	// Crew are the coordinates of the pools on this forge.
+	Crew []Hand
+}
+
+// Hand is a coordinate as an approver: whoever reviews stands on the forge's
+// list, for its approval to count there.
+type Hand struct {
+	Login   string
+	Pool    string
+	Reviews bool
 }
 
 // Derive says how a repository should be.
@@ -138,7 +148,7 @@ func (w *Want) rule(f Facts) {
 		MergeListed: true, Mergers: []string{f.Bot},
 		DismissStale: true, BlockRejected: true, UpToDate: g.UpToDate, AdminsIncluded: true,
 	}
-	people, teams := approvers(g)
+	people, teams := approvers(g, f.Crew)
 	for _, t := range teams {
 		owner, name, _ := strings.Cut(t, "/")
 		if !strings.EqualFold(owner, f.Repo.Owner) {
@@ -177,11 +187,16 @@ func checks(g gate.Policy) []string {
 
 // approvers are those whose approvals the policy can count: whom it names, or
 // else everybody who is declared, for nobody else is known to be independent.
-func approvers(g gate.Policy) (people, teams []string) {
+func approvers(g gate.Policy, crew []Hand) (people, teams []string) {
 	chosen := []gate.Who{g.Approvers}
 	if silent(g.Approvers) {
 		for login := range g.Principals {
 			people = append(people, login)
+		}
+		for _, h := range crew {
+			if h.Reviews {
+				people = append(people, h.Login)
+			}
 		}
 		teams = slices.Clone(g.PeopleTeams)
 	}
@@ -196,8 +211,17 @@ func approvers(g gate.Policy) (people, teams []string) {
 				people = append(people, login)
 			}
 		}
+		for _, h := range crew {
+			if slices.Contains(who.Pools, h.Pool) {
+				people = append(people, h.Login)
+			}
+		}
 	}
-	excluded := func(name string) bool { return holds(g.Excluded.People, name) }
+	excluded := func(name string) bool {
+		return holds(g.Excluded.People, name) || slices.ContainsFunc(crew, func(h Hand) bool {
+			return strings.EqualFold(h.Login, name) && slices.Contains(g.Excluded.Pools, h.Pool)
+		})
+	}
 	return slices.DeleteFunc(distinct(people), excluded), distinct(teams)
 }
 
