@@ -145,8 +145,9 @@ func (d *Dispatcher) Cancel(ctx context.Context, by string, id ItemID, reason st
 	return d.transact(ctx, Scope{Items: []ItemID{id}}, func(v View) (Write, error) { return cancel(v, d.terms, by, id, reason) })
 }
 
-// Retry offers a dead or cancelled item again.
-func (d *Dispatcher) Retry(ctx context.Context, by string, id ItemID) error {
+// Retry offers a dead or cancelled item again; reason is for the journal, and
+// may be "".
+func (d *Dispatcher) Retry(ctx context.Context, by string, id ItemID, reason string) error {
 	w, found, err := d.Store.Work(ctx, id)
 	if err != nil {
 		return err
@@ -155,7 +156,7 @@ func (d *Dispatcher) Retry(ctx context.Context, by string, id ItemID) error {
 	if found {
 		scope.Flow = w.Item.flow()
 	}
-	return d.transact(ctx, scope, func(v View) (Write, error) { return retry(v, d.terms, by, id) })
+	return d.transact(ctx, scope, func(v View) (Write, error) { return retry(v, d.terms, by, id, reason) })
 }
 
 // Cordon keeps new work from a coordinate; drain says that somebody waits until
@@ -168,9 +169,10 @@ func (d *Dispatcher) Cordon(ctx context.Context, by string, a pools.Address, dra
 	return d.tellStuck(ctx)
 }
 
-// Uncordon lets a coordinate have work again.
-func (d *Dispatcher) Uncordon(ctx context.Context, by string, a pools.Address) error {
-	err := d.transact(ctx, Scope{Seats: []pools.Address{a}, Set: true}, func(v View) (Write, error) { return uncordon(v, by, a) })
+// Uncordon lets a coordinate have work again; reason is for the journal, and may
+// be "".
+func (d *Dispatcher) Uncordon(ctx context.Context, by string, a pools.Address, reason string) error {
+	err := d.transact(ctx, Scope{Seats: []pools.Address{a}, Set: true}, func(v View) (Write, error) { return uncordon(v, by, a, reason) })
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (d *Dispatcher) heedIssue(ctx context.Context, forge Issues, repo ref.RepoI
 		d.Log.Info("an issue became work", "issue", i.Key, "item", i.ID)
 		return nil
 	case i.withdrawn() && i.Token == 0:
-		return d.Retry(ctx, self, i.ID) // it was opened or labelled again
+		return d.Retry(ctx, self, i.ID, "the issue was opened or labelled again")
 	case i.State == Done && (i.Told.IsZero() || i.Told.Before(i.Ended)):
 		return d.tellIssue(ctx, forge, i, issue.Number)
 	default:

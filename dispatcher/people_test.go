@@ -27,8 +27,11 @@ func TestACancelledItemReachesItsBuilderWithTheNextHeartbeat(t *testing.T) {
 	if err != nil || w.Item.State != dispatcher.Cancelled || w.Attempts[0].Outcome != dispatcher.StoodDown {
 		t.Errorf("%+v, %v", w, err)
 	}
-	if err := d.Retry(t.Context(), "olga", item.ID); err != nil {
+	if err := d.Retry(t.Context(), "olga", item.ID, "the spec was mended"); err != nil {
 		t.Fatal(err)
+	}
+	if told := d.told("work.retried"); len(told) != 1 || told[0].Reason != "the spec was mended" || told[0].Data["was"] != "cancelled by olga: not any more" {
+		t.Errorf("the journal tells %+v", told)
 	}
 	if again := d.claim("builder-lite-0"); again.Item != item.ID || again.Token <= g.Token {
 		t.Errorf("%+v", again)
@@ -111,8 +114,11 @@ func TestACordonedCoordinateGetsNothingUntilItIsLetAgain(t *testing.T) {
 		got <- g
 	}()
 	d.until("it waits", func() bool { return d.Waiting() == 1 })
-	if err := d.Uncordon(t.Context(), "olga", a); err != nil {
+	if err := d.Uncordon(t.Context(), "olga", a, "its disk was changed"); err != nil {
 		t.Fatal(err)
+	}
+	if told := d.told("work.uncordoned"); len(told) != 1 || told[0].Reason != "its disk was changed" || told[0].Data["was"] == "" {
+		t.Errorf("the journal tells %+v", told)
 	}
 	if g := <-got; g == nil || g.Item != item.ID {
 		t.Errorf("%+v", g)

@@ -41,7 +41,7 @@ func (s *turn) withdraw(actor, what, reason string) {
 // retry offers a dead letter again, or a cancelled one, as if it had been
 // submitted now. It waits until nobody works on it any more. One whose pull
 // request has merged meanwhile only has to arrive.
-func retry(v View, t terms, by string, id ItemID) (Write, error) {
+func retry(v View, t terms, by string, id ItemID, reason string) (Write, error) {
 	work, err := v.item(id)
 	if err != nil {
 		return Write{}, err
@@ -64,7 +64,7 @@ func retry(v View, t terms, by string, id ItemID) (Write, error) {
 	s := begin(v, t, work)
 	n := &s.work.Item
 	n.Tries, n.Raised, n.Rank = 0, n.Level, follows(v)
-	s.note(by, "work.retried", nil, i.Reason, "from", string(i.State))
+	s.note(by, "work.retried", nil, clip(reason, longestReason), "from", string(i.State), "was", i.Reason)
 	if i.Accepted != 0 {
 		s.move(Landing, "")
 		return s.done(), nil
@@ -93,7 +93,7 @@ func cordon(v View, by string, a pools.Address, drain bool, reason string) (Writ
 }
 
 // uncordon lets a coordinate have work again.
-func uncordon(v View, by string, a pools.Address) (Write, error) {
+func uncordon(v View, by string, a pools.Address, reason string) (Write, error) {
 	seat, err := v.known(a)
 	if err != nil {
 		return seatRefused(v, by, "uncordon", a, err), err
@@ -101,9 +101,12 @@ func uncordon(v View, by string, a pools.Address) (Write, error) {
 	if !seat.Cordoned {
 		return Write{}, nil
 	}
-	was := seat.Reason
+	e := journal.Entry{At: v.Now, Actor: by, Action: "work.uncordoned", Subject: a.String(), Reason: clip(reason, longestReason)}
+	if seat.Reason != "" {
+		e.Data = map[string]string{"was": seat.Reason}
+	}
 	seat.Cordoned, seat.By, seat.Reason = false, "", ""
-	return Write{Seats: []Seat{seat}, Journal: []journal.Entry{{At: v.Now, Actor: by, Action: "work.uncordoned", Subject: a.String(), Reason: was}}}, nil
+	return Write{Seats: []Seat{seat}, Journal: []journal.Entry{e}}, nil
 }
 
 // known is a coordinate that is in the pool config, or was once.

@@ -185,7 +185,7 @@ func (y *yard) retry(id ItemID) (err error) {
 		scope.Flow = i.flow()
 	}
 	y.transact(scope, func(v View) (w Write) {
-		w, err = retry(v, y.t, "olga", id)
+		w, err = retry(v, y.t, "olga", id, "once more")
 		return w
 	})
 	return err
@@ -196,7 +196,7 @@ func (y *yard) cordon(name string, on bool) (err error) {
 		if on {
 			w, err = cordon(v, "olga", at(name), true, "its disk is full")
 		} else {
-			w, err = uncordon(v, "olga", at(name))
+			w, err = uncordon(v, "olga", at(name), "it was mended")
 		}
 		return w
 	})

@@ -325,7 +325,7 @@ func (s *Server) uncordon(w http.ResponseWriter, r *http.Request, who Token) {
 	if !read(w, r, &o, workLimit) {
 		return
 	}
-	s.accept(w, r, who, authz.PoolsCordon, o.Reason, s.Work.Uncordon(r.Context(), who.Name, a))
+	s.accept(w, r, who, authz.PoolsCordon, o.Reason, s.Work.Uncordon(r.Context(), who.Name, a, o.Reason))
 }
 
 func addressOf(w http.ResponseWriter, r *http.Request) (pools.Address, bool) {

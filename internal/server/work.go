@@ -53,10 +53,10 @@ type Desk interface {
 type Orders interface {
 	Submit(ctx context.Context, by string, s dispatcher.Submission) (i dispatcher.Item, existed bool, err error)
 	Cancel(ctx context.Context, by string, id dispatcher.ItemID, reason string) error
-	Retry(ctx context.Context, by string, id dispatcher.ItemID) error
+	Retry(ctx context.Context, by string, id dispatcher.ItemID, reason string) error
 	// Cordon keeps a coordinate from new work. With drain its removal is meant.
 	Cordon(ctx context.Context, by string, a pools.Address, drain bool, reason string) error
-	Uncordon(ctx context.Context, by string, a pools.Address) error
+	Uncordon(ctx context.Context, by string, a pools.Address, reason string) error
 }
 
 // WorkReader answers what is asked about work. A Client is one as well.
@@ -189,7 +189,7 @@ func (s *Server) retry(w http.ResponseWriter, r *http.Request, who Token) {
 	if !ok {
 		return
 	}
-	s.accept(w, r, who, authz.WorkRetry, o.Reason, s.Work.Retry(r.Context(), who.Name, found.Item.ID))
+	s.accept(w, r, who, authz.WorkRetry, o.Reason, s.Work.Retry(r.Context(), who.Name, found.Item.ID, o.Reason))
 }
 
 // accept answers what came of an order.

@@ -220,14 +220,15 @@ func TestOrdersAboutWork(t *testing.T) {
 		func() error {
 			return ops.Cordon(t.Context(), a, server.CordonOrder{Reason: "it is slow", Drain: true})
 		},
-		func() error { return ops.Uncordon(t.Context(), a, "") },
+		func() error { return ops.Uncordon(t.Context(), a, "it is quick again") },
 	} {
 		if err := do(); err != nil {
 			t.Error(err)
 		}
 	}
 	want := []string{
-		"cancel 1 by ops: no longer wanted", "retry 1 by ops", "cordon builder-lite-0 by ops, drain true: it is slow", "uncordon builder-lite-0 by ops",
+		"cancel 1 by ops: no longer wanted", "retry 1 by ops: the network was down",
+		"cordon builder-lite-0 by ops, drain true: it is slow", "uncordon builder-lite-0 by ops: it is quick again",
 	}
 	if diff := cmp.Diff(want, w.shop.heard()[heard:]); diff != "" {
 		t.Error(diff)

@@ -183,16 +183,16 @@ func (s *workshop) Cancel(_ context.Context, by string, id dispatcher.ItemID, re
 	return s.order("cancel %d by %s: %s", id, by, reason)
 }
 
-func (s *workshop) Retry(_ context.Context, by string, id dispatcher.ItemID) error {
-	return s.order("retry %d by %s", id, by)
+func (s *workshop) Retry(_ context.Context, by string, id dispatcher.ItemID, reason string) error {
+	return s.order("retry %d by %s: %s", id, by, reason)
 }
 
 func (s *workshop) Cordon(_ context.Context, by string, a pools.Address, drain bool, reason string) error {
 	return s.order("cordon %s by %s, drain %t: %s", a, by, drain, reason)
 }
 
-func (s *workshop) Uncordon(_ context.Context, by string, a pools.Address) error {
-	return s.order("uncordon %s by %s", a, by)
+func (s *workshop) Uncordon(_ context.Context, by string, a pools.Address, reason string) error {
+	return s.order("uncordon %s by %s: %s", a, by, reason)
 }
 
 func (s *workshop) order(format string, args ...any) error {
