@@ -1,6 +1,7 @@
 package dispatcher_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,17 @@ func TestACredentialIsEnrolledForACoordinateThatIsThere(t *testing.T) {
 	if err := d.Revoke(t.Context(), "olga", strings.Repeat("0", 64)); fault.KindOf(err) != fault.Permanent {
 		t.Errorf("one that never was is told as %v", err)
 	}
+	var refused []string
+	for _, e := range d.told("refused.pools.") {
+		refused = append(refused, e.Action)
+		if e.Actor != "olga" || e.Reason == "" || strings.Contains(e.Reason+e.Identity+e.Subject, "slipway_w_") {
+			t.Errorf("a refusal is journalled as %+v", e)
+		}
+	}
+	slices.Sort(refused)
+	if want := append(slices.Repeat([]string{"refused.pools.enrol"}, 5), "refused.pools.revoke"); !slices.Equal(refused, want) {
+		t.Errorf("the journal tells of the refusals %q, want %q", refused, want)
+	}
 	list, err := d.Credentials(t.Context())
 	if err != nil || len(list) != 1 || list[0].Revoked.IsZero() {
 		t.Errorf("there are %+v, %v", list, err)
@@ -68,7 +80,7 @@ func TestACredentialIsEnrolledForACoordinateThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Subject == there.String() {
+		if e.Subject == there.String() && !strings.HasPrefix(e.Action, "refused.") {
 			told = append(told, e.Action)
 		}
 	}
