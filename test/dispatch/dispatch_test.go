@@ -37,5 +37,5 @@ func sized(t *testing.T, servers int) size {
 	if soak(t) > 0 {
 		return size{servers: servers, workers: 200, items: 600, chaos: 30 * time.Second, lease: 4 * time.Second}
 	}
-	return size{servers: servers, workers: 32, items: 48, chaos: 4 * time.Second, lease: 2 * time.Second}
+	return size{servers: servers, workers: 32, items: 48, chaos: 4 * time.Second, lease: 3 * time.Second}
 }
