@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,6 +100,9 @@ type Dispatcher struct {
 const (
 	// patience is how long one transaction may take.
 	patience = 30 * time.Second
+	// issueKey and reviewKey begin the keys of what Slipway submits itself. Who
+	// could take one would have an issue closed, or a review not asked for.
+	issueKey, reviewKey = "issue ", "review "
 	// resyncUnsaid is between two resyncs where nobody says.
 	resyncUnsaid = time.Minute
 )
@@ -128,6 +132,11 @@ func New(c Config) *Dispatcher {
 func (d *Dispatcher) Submit(ctx context.Context, by string, s Submission) (i Item, existed bool, err error) {
 	base, _ := d.Serves(s.Repo)
 	i, faults := draft(by, s, base)
+	for _, own := range []string{issueKey, reviewKey} {
+		if strings.HasPrefix(s.Key, own) {
+			faults = append(faults, fmt.Sprintf("key: Slipway itself gives those that begin with %q", own))
+		}
+	}
 	if i.Kind == Review && len(faults) == 0 {
 		if err := d.aim(ctx, &i); err != nil {
 			return Item{}, false, fmt.Errorf("submit a review of %s: %w", i.Pull, err)

@@ -61,7 +61,7 @@ func (d *Dispatcher) heedIssue(ctx context.Context, forge Issues, repo ref.RepoI
 		by = issue.Author
 	}
 	i, faults := draft(by, Submission{
-		Repo: repo, Key: fmt.Sprintf("issue %s#%d", repo, issue.Number), Title: clip(oneLine(issue.Title), longestTitle), Spec: issue.Body,
+		Repo: repo, Key: fmt.Sprintf(issueKey+"%s#%d", repo, issue.Number), Title: clip(oneLine(issue.Title), longestTitle), Spec: issue.Body,
 		Shape: rule.Shape, Selector: rule.Selector.String(), Priority: rule.Level.String(),
 	}, base)
 	as, err := d.fingerprint(ctx, i)
@@ -74,7 +74,7 @@ func (d *Dispatcher) heedIssue(ctx context.Context, forge Issues, repo ref.RepoI
 	i, existed, err := d.submit(ctx, i, faults)
 	if err != nil {
 		if fault.KindOf(err) == fault.Permanent {
-			d.rememberRefusal(fmt.Sprintf("issue %s#%d", repo, issue.Number), as)
+			d.rememberRefusal(fmt.Sprintf(issueKey+"%s#%d", repo, issue.Number), as)
 		}
 		return fmt.Errorf("issue %s#%d: %w", repo, issue.Number, err)
 	}

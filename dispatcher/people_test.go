@@ -38,6 +38,19 @@ func TestACancelledItemReachesItsBuilderWithTheNextHeartbeat(t *testing.T) {
 	}
 }
 
+func TestNobodyTakesAKeyThatIsSlipwaysOwn(t *testing.T) {
+	d := newDock(t)
+	for _, key := range []string{"issue acme/app#3", "review acme/app#5 at " + string(head(1)) + " 1"} {
+		_, _, err := d.Submit(t.Context(), "sam", dispatcher.Submission{Repo: app, Title: "Mend the pump", Key: key})
+		if fault.KindOf(err) != fault.Permanent || !strings.Contains(err.Error(), "key: Slipway itself gives") {
+			t.Errorf("%s is told as %v", key, err)
+		}
+	}
+	if told := d.told("refused.work.submit"); len(told) != 2 || len(d.items(dispatcher.Filter{})) != 0 {
+		t.Errorf("the journal tells %+v", told)
+	}
+}
+
 func TestACallForWhatIsNotOnesOwnIsRefusedAndJournalled(t *testing.T) {
 	d := newDock(t)
 	d.submit("Mend the pump")

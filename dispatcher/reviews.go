@@ -87,7 +87,7 @@ func (d *Dispatcher) askReview(ctx context.Context, c change.Change, nth int, av
 	base, _ := d.Serves(c.ID.Repo)
 	i, faults := draft(self, Submission{
 		Kind: Review, Repo: c.ID.Repo, Pull: c.ID, Base: c.Base,
-		Key:      fmt.Sprintf("review %s at %s %d", c.ID, c.Head, nth),
+		Key:      fmt.Sprintf(reviewKey+"%s at %s %d", c.ID, c.Head, nth),
 		Title:    clip(fmt.Sprintf("Review %s: %s", c.ID, oneLine(c.Title)), longestTitle),
 		Spec:     reviewSpec(c),
 		Selector: d.Reviews.selector(), Priority: d.Reviews.Level.String(),
@@ -196,7 +196,7 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 // issueNumber is that of the issue that an item came from; 0 for none.
 func issueNumber(i Item) int64 {
 	before, number, _ := strings.Cut(i.Key, "#")
-	if before != "issue "+i.Repo.String() {
+	if before != issueKey+i.Repo.String() {
 		return 0
 	}
 	p, err := ref.ParsePull(i.Repo.String() + "#" + number)
