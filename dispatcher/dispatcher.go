@@ -166,8 +166,8 @@ const (
 	// StoodDown was told to stop: the item was cancelled, its deadline or budget
 	// was over, its coordinate was drained away.
 	StoodDown Outcome = "stood_down"
-	// Returned was given back before it began: nobody was there to take it. It
-	// does not count as a try.
+	// Returned was given back: nobody was there to take it, or its worker was told
+	// to stop before it had registered anything. It does not count as a try.
 	Returned Outcome = "returned"
 )
 

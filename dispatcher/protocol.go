@@ -103,6 +103,10 @@ type Failure struct {
 	// Final asks that the item be given up rather than tried again: the spec
 	// cannot be done.
 	Final bool `json:"final,omitempty"`
+	// Returned says that the worker was told to stop: the attempt is handed back,
+	// and counts as no try unless it has registered something. An item can be
+	// handed back so often only.
+	Returned bool `json:"returned,omitempty"`
 }
 
 // Submission is a new item from outside.

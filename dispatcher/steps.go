@@ -192,7 +192,7 @@ func (s *turn) again(reason string, rest time.Duration, final bool) {
 		s.die("it cannot be done: " + reason)
 	case i.Tries >= limit:
 		s.die(fmt.Sprintf("attempt %d of %d: %s", i.Tries, limit, reason))
-	case i.Budget > 0 && i.Spent+i.Reserved >= i.Budget:
+	case i.usedUp():
 		s.die(fmt.Sprintf("its budget of %s is used up; last: %s", i.Budget, reason))
 	default:
 		s.offer(reason, rest)
@@ -255,6 +255,9 @@ func (s *turn) standAllDown(actor, reason string, but AttemptID) {
 		}
 	}
 }
+
+// usedUp says that nothing is left of the item's own budget.
+func (i Item) usedUp() bool { return i.Budget > 0 && i.Spent+i.Reserved >= i.Budget }
 
 // over says that nothing becomes of an item by itself any more.
 func (i Item) over() bool { return i.State == Done || i.State == Dead || i.State == Cancelled }

@@ -150,11 +150,12 @@ func complete(v View, t terms, as pools.Address, id AttemptID, done Completion) 
 }
 
 // fail ends an attempt badly, and offers its item again after a rest, or gives
-// it up. A failure sent again is as good as the first.
+// it up. One that a worker hands back because it was told to stop is no failure.
+// A failure sent again is as good as the first.
 func fail(v View, t terms, as pools.Address, id AttemptID, f Failure) (Write, error) {
 	c := call{as, id, f.Token, "fail"}
 	if c.repeats(v, func(a Attempt) bool {
-		return (a.Outcome == Failed || a.Outcome == StoodDown) && !a.passed(Completed)
+		return (a.Outcome == Failed || a.Outcome == StoodDown || a.Outcome == Returned) && !a.passed(Completed)
 	}) {
 		return Write{}, nil
 	}
@@ -172,9 +173,12 @@ func fail(v View, t terms, as pools.Address, id AttemptID, f Failure) (Write, er
 	if reason == "" {
 		reason = "it gave no reason"
 	}
-	if h.a.StandDown != "" {
+	switch {
+	case h.a.StandDown != "":
 		h.acknowledge(reason)
-	} else {
+	case f.Returned && h.a.Head == "" && len(h.work.Attempts) <= mostReturns:
+		h.returned(reason)
+	default:
 		h.failed(reason, f.Final)
 	}
 	return h.done(), nil
@@ -225,6 +229,24 @@ func (h holding) acknowledge(how string) {
 	h.end(h.a, StoodDown, reason)
 	h.note(h.a.Address.String(), "work.acknowledged", h.a, how, "spent_after", h.a.SpentAfter.String())
 	h.ended(h.a, reason, h.t.after(h.work.Item.Tries+1), false)
+}
+
+// mostReturns is after how many attempts of an item one that is handed back
+// counts all the same: workers that stop again and again come to an end.
+const mostReturns = 20
+
+// returned ends an attempt that its worker hands back because it was told to
+// stop. Another can have the item at once.
+func (h holding) returned(reason string) {
+	h.end(h.a, Returned, reason)
+	h.note(h.a.Address.String(), "work.returned", h.a, reason, "cost", h.a.Cost.Amount.String())
+	switch i := h.work.Item; {
+	case i.State != Working:
+	case i.usedUp():
+		h.die(fmt.Sprintf("its budget of %s is used up; last: %s", i.Budget, reason))
+	default:
+		h.offer(reason, 0)
+	}
 }
 
 // failed ends an attempt badly.

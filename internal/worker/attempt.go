@@ -25,6 +25,8 @@ type attempt struct {
 	// What is said with the completion.
 	summary string
 	verdict string
+	// whole says that all was done, and that only the server has to hear of it.
+	whole bool
 
 	mu    sync.Mutex
 	phase dispatcher.Phase
@@ -87,6 +89,7 @@ func (w *Worker) work(ctx context.Context, g *dispatcher.Grant) end {
 	wg.Go(func() { a.keep(running, cancel) })
 	err := a.carryOut(running)
 	if err == nil {
+		a.whole = true
 		// The heartbeats go on until the server has it.
 		err = a.settled(running)
 	}
@@ -123,9 +126,12 @@ func (a *attempt) conclude(ctx context.Context, err, cause error) end {
 		return lost
 	case errors.Is(cause, errDeadline):
 		err = failure{reason: cause.Error()}
+	case ctx.Err() != nil && a.whole && a.insist(ctx, a.complete) == nil:
+		a.tell(Event{What: "done", Seconds: a.took()})
+		return ended
 	case ctx.Err() != nil:
 		reason := "the worker was told to stop"
-		if failErr := a.fail(ctx, reason, false); failErr != nil {
+		if failErr := a.handBack(ctx, reason); failErr != nil {
 			reason += ", and the server could not be told: " + failErr.Error()
 		}
 		a.tell(Event{What: "stopped", Reason: reason, Seconds: a.took()})
@@ -139,7 +145,7 @@ func (a *attempt) conclude(ctx context.Context, err, cause error) end {
 	if f.output != "" {
 		told += "\n" + lastOf(f.output, reasonLimit)
 	}
-	if failErr := a.fail(ctx, told, false); failErr != nil {
+	if failErr := a.fail(ctx, told); failErr != nil {
 		f.reason += " (and the server could not be told: " + failErr.Error() + ")"
 	}
 	a.tell(Event{What: "failed", Reason: f.reason, Output: f.output, Seconds: a.took()})
@@ -213,10 +219,18 @@ func (a *attempt) reported(finished bool) (usage, error) {
 	return parseReport(data, a.grant.Assignment.Model, finished)
 }
 
-// fail tells the server that the attempt failed, also when the worker has been
-// told to stop.
-func (a *attempt) fail(ctx context.Context, reason string, final bool) error {
-	f := dispatcher.Failure{Beat: a.beat(), Reason: a.mask(strings.ToValidUTF8(reason, "\uFFFD")), Final: final}
+// fail tells the server that the attempt failed.
+func (a *attempt) fail(ctx context.Context, reason string) error {
+	return a.giveUp(ctx, dispatcher.Failure{Reason: a.mask(strings.ToValidUTF8(reason, "\uFFFD"))})
+}
+
+// handBack gives the attempt back, because the worker was told to stop.
+func (a *attempt) handBack(ctx context.Context, reason string) error {
+	return a.giveUp(ctx, dispatcher.Failure{Reason: reason, Returned: true})
+}
+
+func (a *attempt) giveUp(ctx context.Context, f dispatcher.Failure) error {
+	f.Beat = a.beat()
 	return a.insist(ctx, func(ctx context.Context) error { return a.Desk.Fail(ctx, a.grant.Attempt, f) })
 }
 

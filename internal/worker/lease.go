@@ -80,7 +80,8 @@ func (a *attempt) remaining() time.Duration {
 }
 
 // settled has the server take the completion.
-func (a *attempt) settled(ctx context.Context) error {
-	c := dispatcher.Completion{Beat: a.beat(), Summary: a.summary, Verdict: a.verdict}
-	return a.persist(ctx, func(ctx context.Context) error { return a.Desk.Complete(ctx, a.grant.Attempt, c) })
+func (a *attempt) settled(ctx context.Context) error { return a.persist(ctx, a.complete) }
+
+func (a *attempt) complete(ctx context.Context) error {
+	return a.Desk.Complete(ctx, a.grant.Attempt, dispatcher.Completion{Beat: a.beat(), Summary: a.summary, Verdict: a.verdict})
 }

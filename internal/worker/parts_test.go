@@ -226,6 +226,21 @@ func TestClaim(t *testing.T) {
 	})
 }
 
+func TestWhatIsDoneIsCompletedAlsoByAWorkerThatIsToldToStop(t *testing.T) {
+	d := newMemory(t, time.Minute)
+	g := &dispatcher.Grant{Attempt: 1, Token: 7, Builder: lite0}
+	d.live[1] = &held{grant: g, until: time.Now().Add(time.Minute), registered: []dispatcher.Registration{{}}}
+	w := &Worker{Config: Config{Address: lite0, Desk: d, Secrets: func() []string { return nil }, Tell: func(Event) {}},
+		pace: pace{second: time.Second, call: time.Second, settle: time.Second}}
+	a := w.attempt(g, time.Now())
+	a.whole = true
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if got := a.conclude(ctx, ctx.Err(), context.Cause(ctx)); got != ended || d.attempt(1).completed == nil {
+		t.Errorf("it ended as %d: %+v", got, d.attempt(1))
+	}
+}
+
 func TestTheGrantMustBeOnesOwn(t *testing.T) {
 	pull, head := ref.PullID{Repo: app, Number: 3}, ref.SHA(strings.Repeat("a", 40))
 	good := dispatcher.Grant{Item: 17, Builder: lite0, Kind: dispatcher.Build, Branch: "work/17-builder-lite-0", Base: "main"}

@@ -357,7 +357,7 @@ func testTold(t *testing.T, s *site) {
 	if living := alive(dir); len(living) > 0 || s.pushedAnything() {
 		t.Errorf("%v live on", living)
 	}
-	if f := s.desk.attempt(1).failed; f == nil || !strings.Contains(f.Reason, "told to stop") {
+	if f := s.desk.attempt(1).failed; f == nil || !f.Returned || !strings.Contains(f.Reason, "told to stop") {
 		t.Errorf("it told %+v", f)
 	}
 }

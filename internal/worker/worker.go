@@ -180,5 +180,5 @@ func (w *Worker) Run(ctx context.Context) error {
 // to stop.
 func (w *Worker) handBack(ctx context.Context, g *dispatcher.Grant) {
 	a := w.attempt(g, time.Now())
-	_ = a.fail(ctx, "the worker was told to stop before it began", false) // the lease ends by itself
+	_ = a.handBack(ctx, "the worker was told to stop before it began") // else the lease ends by itself
 }
