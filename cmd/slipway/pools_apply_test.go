@@ -13,11 +13,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"slipway/dispatcher"
 	"slipway/internal/authz"
 	"slipway/internal/server"
 	"slipway/test/servers/gitea"
+	cluster "slipway/test/servers/kubernetes"
 )
 
 const crewText = `roles: [builder, reviewer]
@@ -47,11 +51,13 @@ type shipyard struct {
 	forge   *gitea.Server
 	config  string
 	secrets string
+	whole   *testing.T             // of all rules together
+	client  **kubernetes.Clientset // of the cluster, once there is one
 }
 
 func newShipyard(t *testing.T) *shipyard {
 	t.Helper()
-	y := &shipyard{farm: newFarm(t, authz.Operator)}
+	y := &shipyard{farm: newFarm(t, authz.Operator), whole: t, client: new(*kubernetes.Clientset)}
 	y.secrets = filepath.Join(t.TempDir(), "secrets")
 	binaries, err := gitea.FindBinaries("")
 	y.must(err)
@@ -83,7 +89,9 @@ func newShipyard(t *testing.T) *shipyard {
 // configure writes slipway.yaml, with more of what pools says.
 func (y *shipyard) configure(more string) {
 	y.Helper()
-	y.write("kubeconfig", "")
+	if _, err := os.Stat(filepath.Join(y.folder(), "kubeconfig")); err != nil {
+		y.write("kubeconfig", "")
+	}
 	y.write("slipway.yaml", fmt.Sprintf(`store: {path: data}
 external_url: https://slipway.example
 forges: [{name: gitea, kind: gitea, url: %q, login: slipway-bot, token: {env: YARD_BOT}, webhook_secret: {env: YARD_BOT}}]
@@ -172,6 +180,7 @@ func TestCoordinatesAreMadeOnARealForge(t *testing.T) {
 		{"a swap of what it runs touches nothing of it", (*shipyard).outlivesModels},
 		{"what somebody changed is set right", (*shipyard).mends},
 		{"new secrets are put in place, and the old ones withdrawn after the grace", (*shipyard).rotates},
+		{"a cluster gets a pod for each, with the secrets that there are", (*shipyard).runs},
 		{"a coordinate goes only when it is told to and has no work", (*shipyard).removes},
 	} {
 		if !t.Run(rule.name, func(t *testing.T) {
@@ -357,6 +366,55 @@ func (y *shipyard) rotates() {
 	y.applies("--rotate", "builder-lite-7").wants(y.T, 2, "no coordinate of the pool config")
 }
 
+// runs has the pools on a cluster, beside the folder with their secrets.
+func (y *shipyard) runs() {
+	y.write("kubeconfig", y.cluster())
+	y.configure(onCluster)
+	before := y.everything()
+	y.apply().wants(y.T, 1, "StatefulSet builder-lite  (cluster main; takes an administrator of the cluster)")
+	y.applies().wants(y.T, 0, "set Namespace builders: there: no → yes", "set StatefulSet reviewer-heavy", "secrets builder-lite-0: in the namespace builders of cluster main: none that is good → as in the folder")
+	y.applies().wants(y.T, 0, "nothing to do")
+	if diff := cmp.Diff(before, y.everything()); diff != "" {
+		y.Errorf("who has an identity gets another: %s", diff)
+	}
+	secret, err := (*y.client).CoreV1().Secrets("builders").Get(y.Context(), "reviewer-heavy-0", metav1.GetOptions{})
+	y.must(err)
+	if got := string(secret.Data[workerToken]); got != y.secret("reviewer-heavy-0", workerToken) {
+		y.Errorf("the pod is given another credential than the folder")
+	}
+	y.replicas(2)
+}
+
+// cluster starts one, and returns its kubeconfig's text.
+func (y *shipyard) cluster() string {
+	y.Helper()
+	binaries, err := cluster.Find("", cluster.Kwok)
+	y.must(err)
+	started, err := cluster.Start(context.Background(), cluster.Config{Level: cluster.Kwok, Dir: filepath.Join(y.folder(), "kwok"), Binaries: binaries})
+	y.must(err)
+	y.whole.Cleanup(func() {
+		if err := started.Stop(context.Background()); err != nil {
+			y.whole.Error(err)
+		}
+	})
+	admin, err := clientcmd.BuildConfigFromFlags("", started.Kubeconfig)
+	y.must(err)
+	*y.client, err = kubernetes.NewForConfig(admin)
+	y.must(err)
+	text, err := os.ReadFile(started.Kubeconfig)
+	y.must(err)
+	return string(text)
+}
+
+func (y *shipyard) replicas(want int32) {
+	y.Helper()
+	set, err := (*y.client).AppsV1().StatefulSets("builders").Get(y.Context(), "builder-lite", metav1.GetOptions{})
+	y.must(err)
+	if *set.Spec.Replicas != want {
+		y.Errorf("builder-lite has %d replicas, want %d", *set.Spec.Replicas, want)
+	}
+}
+
 func (y *shipyard) removes() {
 	a := seat("builder-lite-1")
 	worker, forge := y.secret("builder-lite-1", workerToken), y.secret("builder-lite-1", forgeToken)
@@ -369,10 +427,12 @@ func (y *shipyard) removes() {
 		y.Fatalf("%v, %v", g, err)
 	}
 	y.pools(strings.Replace(crewText, "  builder-lite-1: quick\n", "", 1))
-	y.applies().wants(y.T, 0, "builder-lite-1 is left over", "--remove builder-lite-1 --yes", "nothing to do")
+	y.applies().wants(y.T, 0, "builder-lite-1 is left over", "--remove builder-lite-1 --yes", "StatefulSet builder-lite keeps the pod of builder-lite-1", "nothing to do")
 	y.applies("--remove", "builder-lite-1").wants(y.T, 1, "it is at work", "slipway pools drain builder-lite-1")
+	y.replicas(2)
 	y.must(client.Fail(y.Context(), g.Attempt, dispatcher.Failure{Beat: dispatcher.Beat{Token: g.Token, Phase: dispatcher.Running}, Reason: "enough", Final: true}))
-	y.applies("--remove", "builder-lite-1").wants(y.T, 0, "remove builder-lite-1: account")
+	y.applies("--remove", "builder-lite-1").wants(y.T, 0, "remove builder-lite-1: account", "remove builder-lite-1: secrets in the namespace builders")
+	y.replicas(1)
 	if err := y.claims(worker); err == nil {
 		y.Error("its credential is good still")
 	}
