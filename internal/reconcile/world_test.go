@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +21,7 @@ import (
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
 	"slipway/internal/store"
+	"slipway/test/storetest"
 )
 
 var (
@@ -76,15 +76,7 @@ func (l *serverLog) count(words string) int {
 
 func newWorld(t testing.TB, adapt ...func(*world, *reconcile.Config)) *world {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "slipway.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := storetest.Open(t)
 	w := &world{TB: t, store: s, history: newHistory(), cluster: newCluster(), log: &serverLog{}}
 	w.forge = &forge{history: w.history, asked: map[ref.PullID]int{}, pulls: map[ref.PullID]gate.PullRequest{}, open: map[ref.PullID]*openPull{}}
 	conf := reconcile.Config{

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +27,7 @@ import (
 	"slipway/internal/ref"
 	"slipway/internal/server"
 	"slipway/internal/store"
+	"slipway/test/storetest"
 )
 
 const (
@@ -95,11 +95,7 @@ func (hook) Hint(header http.Header, body []byte) (reconcile.Hint, bool, error) 
 // configuration before the server is made of it.
 func newWorld(t *testing.T, change ...func(*world)) *world {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "slipway.db")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := storetest.Open(t)
 	w := &world{
 		T: t, store: st, engine: &engine{offered: reconcile.Offered{Image: "registry/acme/app:old", Owner: "kubectl"}},
 		shop: newWorkshop(), file: &file{}, keys: &credentials{of: map[string]dispatcher.Credential{}},
