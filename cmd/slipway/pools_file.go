@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +46,8 @@ type poolsWiring struct {
 	count func(faults int)
 	log   *slog.Logger
 	// every is between two looks at the file, and again how soon a pool config is
-	// put in force again that the store did not take; 0: 2 s and 5 s.
+	// put in force again that the store did not take; 0: a quarter of a second and
+	// 5 s.
 	every, again time.Duration
 }
 
@@ -57,6 +57,9 @@ type poolsFile struct {
 	poolsWiring
 	// turn holds one value: whoever took it may read and write the file.
 	turn chan struct{}
+	// refusedAs are the faults for which the file was refused last; "" when it was
+	// taken. Whose turn it is may touch it.
+	refusedAs string
 
 	mu sync.Mutex
 	// faults are those that the file had when it was last read.
@@ -114,11 +117,25 @@ func (p *poolsFile) Take(ctx context.Context) error {
 	defer done()
 	set, faults := p.load()
 	if len(faults) > 0 {
-		p.log.Warn("pool config with faults changes nothing", "file", p.path, "faults", inWords(faults))
-		return nil
+		return p.refuse(ctx, faults)
 	}
+	p.refusedAs = ""
 	_, _, err = p.sets.Apply(ctx, "slipway", "file", set)
 	return err
+}
+
+// refuse tells of a faulty file, once for the same faults.
+func (p *poolsFile) refuse(ctx context.Context, faults []config.Fault) error {
+	why := faulty(faults)
+	if why.Error() == p.refusedAs {
+		return nil
+	}
+	p.log.Warn("pool config with faults changes nothing", "file", p.path, "faults", inWords(faults))
+	if err := p.noteRefusal(ctx, "slipway", "pools.apply", "pools", why); err != nil {
+		return fmt.Errorf("journal a faulty pool config: %w", err)
+	}
+	p.refusedAs = why.Error()
+	return nil
 }
 
 // Faults are those that the file had when it was last read.
@@ -326,7 +343,7 @@ func (p *poolsFile) refused(ctx context.Context, by, action, subject string, why
 }
 
 func (p *poolsFile) noteRefusal(ctx context.Context, by, action, subject string, why error) error {
-	return p.note(ctx, journal.Entry{At: time.Now(), Actor: by, Action: "refused." + action, Subject: subject, Reason: why.Error()})
+	return p.note(ctx, journal.Entry{At: time.Now(), Actor: by, Action: "refused." + action, Subject: subject, Reason: short(why.Error())})
 }
 
 // goal is the set to go back to.
@@ -363,21 +380,4 @@ func inWords(faults []config.Fault) []string {
 		out = append(out, f.Error())
 	}
 	return out
-}
-
-// lines are the ones of a patch that change something.
-func lines(diff string) string {
-	var out []string
-	for line := range strings.Lines(diff) {
-		changes := strings.HasPrefix(line, "-") || strings.HasPrefix(line, "+")
-		if changes && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "+++") {
-			out = append(out, strings.TrimRight(line, "\r\n"))
-		}
-	}
-	const most = 4000 // characters: of a rollback, the whole is in the set that it names
-	text := []rune(strings.Join(out, "\n"))
-	if len(text) > most {
-		return string(text[:most]) + "…"
-	}
-	return string(text)
 }

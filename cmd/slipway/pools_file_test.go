@@ -293,6 +293,25 @@ func TestP3AFileWithFaultsChangesNothing(t *testing.T) {
 	}
 	p.write(config.PoolsFile, strings.NewReplacer("USD", "dollars", "input: 1", "input: -1").Replace(poolText))
 	until("both faults are told", func() bool { return len(p.Faults()) == 2 })
+	refusals := func() (all []journal.Entry) {
+		for _, e := range p.journalled() {
+			if e.Action == "refused.pools.apply" {
+				all = append(all, e)
+			}
+		}
+		return all
+	}
+	until("the journal tells of both", func() bool { // what is half written is refused as well
+		told := refusals()
+		return len(told) > 0 && strings.Contains(told[len(told)-1].Reason, "dollars") && strings.Contains(told[len(told)-1].Reason, "-1")
+	})
+	said := len(refusals())
+	if err := p.Take(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if told := refusals(); len(told) != said || told[0].Actor != "slipway" {
+		t.Errorf("read again, the journal tells %+v", told)
+	}
 	if s := p.inForce(); s.Number != 1 {
 		t.Errorf("in force is %d", s.Number)
 	}

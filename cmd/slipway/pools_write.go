@@ -217,3 +217,24 @@ func span(from, to int) string {
 }
 
 func empty(s string) bool { return s == "" }
+
+// lines are the ones of a patch that change something.
+func lines(diff string) string {
+	var out []string
+	for line := range strings.Lines(diff) {
+		changes := strings.HasPrefix(line, "-") || strings.HasPrefix(line, "+")
+		if changes && !strings.HasPrefix(line, "---") && !strings.HasPrefix(line, "+++") {
+			out = append(out, strings.TrimRight(line, "\r\n"))
+		}
+	}
+	return short(strings.Join(out, "\n")) // of a rollback, the whole is in the set that it names
+}
+
+// short is as much of a text as the journal keeps.
+func short(s string) string {
+	const most = 4000 // characters
+	if text := []rune(s); len(text) > most {
+		return string(text[:most]) + "…"
+	}
+	return s
+}
