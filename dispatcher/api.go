@@ -234,13 +234,10 @@ const mostSeats = 64
 // submit adds an item that was drafted. One that nothing can take says so at
 // once.
 func (d *Dispatcher) submit(ctx context.Context, i Item, faults []string) (item Item, existed bool, err error) {
-	set, _, err := d.Store.Set(ctx)
+	scope, err := d.scopeOf(ctx, i)
 	if err != nil {
 		return Item{}, false, err
 	}
-	scope := i.scope()
-	chosen := set.Place(i.Selector, nil)
-	scope.Seats, scope.Load = chosen[:min(len(chosen), mostSeats)], true
 	var number ItemID
 	err = d.transact(ctx, scope, func(v View) (w Write, err error) {
 		w, item, existed, err = submit(v, d.terms, i, faults)
@@ -258,6 +255,18 @@ func (d *Dispatcher) submit(ctx context.Context, i Item, faults []string) (item 
 		item.ID = number
 	}
 	return item, existed, err
+}
+
+// scopeOf is what is read to submit an item, with what may hinder it.
+func (d *Dispatcher) scopeOf(ctx context.Context, i Item) (Scope, error) {
+	set, _, err := d.Store.Set(ctx)
+	if err != nil {
+		return Scope{}, err
+	}
+	scope := i.scope()
+	chosen := set.Place(i.Selector, nil)
+	scope.Seats, scope.Load = chosen[:min(len(chosen), mostSeats)], true
+	return scope, nil
 }
 
 // hindered writes into a new item what hinders it.

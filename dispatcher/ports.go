@@ -142,8 +142,9 @@ type Write struct {
 	Set *StoredSet
 	// Credentials are added, or replace the one with the same hash.
 	Credentials []Credential
-	// Journal is what is kept of it. The Subject NewItem is the first new item,
-	// and becomes its number.
+	// Journal is what is kept of it. The first entry with the Subject NewItem is
+	// about the first new item, and so on, and any more about the last one: it
+	// becomes their number.
 	Journal []journal.Entry
 	// Look are pull requests to look at again.
 	Look []ref.PullID

@@ -22,8 +22,9 @@ func hindering() []string {
 }
 
 // wanting is how many reviews are to be asked for: the approvals that the head
-// lacks, without those that somebody was asked for already. One that was given
-// up, or that a person cancelled, stays asked for: it is theirs to say.
+// lacks, without those that were asked for already. One that was given up, or
+// that a person cancelled, stays asked for: it is theirs to say. What people
+// asked for comes on top: nobody knows whether it is to count.
 func (d *Dispatcher) wanting(p prospect) int {
 	c := p.change
 	base, served := d.Serves(c.ID.Repo)
@@ -45,7 +46,7 @@ func (d *Dispatcher) wanting(p prospect) int {
 		}
 	}
 	for _, w := range p.reviews {
-		if i := w.Item; i.Head == c.Head && i.State != Done && !i.withdrawn() {
+		if i := w.Item; i.Head == c.Head && i.State != Done && !i.withdrawn() && strings.HasPrefix(i.Key, reviewKey) {
 			n--
 		}
 	}
@@ -68,33 +69,54 @@ func (d *Dispatcher) askReviews(ctx context.Context, p prospect) error {
 		d.looks.add(c.ID)
 		return nil
 	}
-	nth, avoid := 1, p.avoid()
+	nth := 1
 	for _, w := range p.reviews {
 		if w.Item.Head == c.Head {
 			nth++
 		}
 	}
-	for ; n > 0; n, nth = n-1, nth+1 {
-		if existed, err := d.askReview(ctx, c, nth, avoid); err != nil || existed {
-			return err // who asked for it meanwhile asked for the others as well
-		}
+	scope, err := d.scopeOf(ctx, d.review(c, nth))
+	if err != nil {
+		return err
 	}
-	return nil
+	for _, w := range slices.Concat(p.builds, p.reviews) {
+		scope.Items = append(scope.Items, w.Item.ID)
+	}
+	return d.transact(ctx, scope, func(v View) (Write, error) { return d.asks(v, p, nth, n) })
 }
 
-// askReview submits one review, the nth of a head.
-func (d *Dispatcher) askReview(ctx context.Context, c change.Change, nth int, avoid []string) (existed bool, err error) {
+// asks submits n reviews of a head, from the nth on. All of them at once, and by
+// what the transaction reads: of two that were asked for one after the other the
+// first could be taken before the second is told which model that was.
+func (d *Dispatcher) asks(v View, p prospect, nth, n int) (all Write, err error) {
+	avoid := p.as(v.Works).avoid()
+	for ; n > 0; n, nth = n-1, nth+1 {
+		i := d.review(p.change, nth)
+		i.Avoid = avoid
+		w, item, existed, err := submit(v, d.terms, i, nil)
+		if err != nil || existed {
+			all.add(w)
+			return all, err // who asked for it meanwhile asked for the others as well
+		}
+		hindered(v, &w)
+		all.add(w)
+		v.Last = max(v.Last, item.Rank)
+	}
+	return all, nil
+}
+
+// review is the nth review of a head.
+func (d *Dispatcher) review(c change.Change, nth int) Item {
 	base, _ := d.Serves(c.ID.Repo)
-	i, faults := draft(self, Submission{
+	i, _ := draft(self, Submission{ // of what is well formed there is nothing to say
 		Kind: Review, Repo: c.ID.Repo, Pull: c.ID, Base: c.Base,
 		Key:      fmt.Sprintf(reviewKey+"%s at %s %d", c.ID, c.Head, nth),
 		Title:    clip(fmt.Sprintf("Review %s: %s", c.ID, oneLine(c.Title)), longestTitle),
 		Spec:     reviewSpec(c),
 		Selector: d.Reviews.selector(), Priority: d.Reviews.Level.String(),
 	}, base)
-	i.Head, i.Avoid = c.Head, avoid
-	_, existed, err = d.submit(ctx, i, faults)
-	return existed, err
+	i.Head = c.Head
+	return i
 }
 
 // aim completes a review that somebody asks for: which head, and by which models

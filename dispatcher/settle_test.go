@@ -94,6 +94,51 @@ func TestReviewsThatAHeadLacksAreAskedForOnce(t *testing.T) {
 	}
 }
 
+// TestTwoWhoWaitDoNotReviewAHeadWithOneModel has two reviewers of one model
+// waiting when two reviews are asked for.
+func TestTwoWhoWaitDoNotReviewAHeadWithOneModel(t *testing.T) {
+	d := newDock(t, asking)
+	set := fleet()
+	set.Replicas[at("reviewer-lite-0")] = "beta"
+	if _, _, err := d.Apply(t.Context(), "olga", "file", set); err != nil {
+		t.Fatal(err)
+	}
+	grants := make(chan *dispatcher.Grant, 2)
+	for _, name := range []string{"reviewer-lite-0", "reviewer-lite-1"} {
+		go func() {
+			g, err := d.Claim(t.Context(), at(name), dispatcher.ClaimRequest{Request: name, Wait: 2})
+			if err != nil {
+				t.Error(err)
+			}
+			grants <- g
+		}()
+	}
+	d.until("both to wait", func() bool { return d.Waiting() == 2 })
+	d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+	if err := d.LookNow(t.Context(), pull); err != nil {
+		t.Fatal(err)
+	}
+	if one, other := <-grants, <-grants; (one == nil) == (other == nil) {
+		t.Errorf("they were given %+v and %+v", one, other)
+	}
+}
+
+// TestWhatAPersonAskedForDoesNotStandForWhatLacks has a person ask somebody whose
+// model has reviewed the head already.
+func TestWhatAPersonAskedForDoesNotStandForWhatLacks(t *testing.T) {
+	d := newDock(t, asking)
+	c := d.judged(change.Change{Head: head(1), Author: "carol"}, 1)
+	s := dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Have a look", Pull: pull, Selector: "reviewer-lite-0"}
+	if _, _, err := d.Submit(t.Context(), "sam", s); err != nil {
+		t.Fatal(err)
+	}
+	d.judged(c, 1)
+	d.look()
+	if all := d.reviews(); len(all) != 2 {
+		t.Errorf("%d reviews: %+v", len(all), all)
+	}
+}
+
 func TestTheModelOfAReviewThatCameToNothingMayReviewAgain(t *testing.T) {
 	d := newDock(t, asking)
 	d.judged(change.Change{Head: head(1), Author: "carol"}, 2)

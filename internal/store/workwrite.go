@@ -250,12 +250,14 @@ func writeSpends(ctx context.Context, tx *session, spends []dispatcher.Spend) er
 }
 
 // writeAside makes pull requests due and, last of all, seals the entries. Those
-// about an item without a number get that of the first new one.
+// about items without a number get those of the new ones, in order.
 func writeAside(ctx context.Context, tx *session, w dispatcher.Write, fresh []dispatcher.ItemID, now time.Time) error {
 	p := prepared{journal: plain(w.Journal)}
+	about := 0
 	for n := range p.journal {
 		if e := &p.journal[n]; e.Subject == dispatcher.NewItem && len(fresh) > 0 {
-			e.Subject = fmt.Sprint("item ", fresh[0])
+			e.Subject = fmt.Sprint("item ", fresh[min(about, len(fresh)-1)])
+			about++
 		}
 	}
 	for _, id := range w.Look {

@@ -285,6 +285,12 @@ func testWorkWrites(t *testing.T, place Place) {
 			t.Fatal(err)
 		}
 		want(t, []string{got[0].Subject, got[1].Subject}, []string{fmt.Sprint("item ", ids[0]), "item 00"}, "subjects")
+		about := journal.Entry{Action: "work.submitted", Subject: dispatcher.NewItem}
+		ids, _ = write(t, s, dispatcher.Write{Items: []dispatcher.Item{item("f"), item("g")}, Journal: []journal.Entry{about, about, about}})
+		if got, err = s.Entries(t.Context(), 2, 9); err != nil {
+			t.Fatal(err)
+		}
+		want(t, []string{got[0].Subject, got[1].Subject, got[2].Subject}, []string{fmt.Sprint("item ", ids[0]), fmt.Sprint("item ", ids[1]), fmt.Sprint("item ", ids[1])}, "subjects of several")
 	})
 	t.Run("spends are added up, for each pool and day", func(t *testing.T) {
 		p := seat(0).Pool()
