@@ -43,7 +43,10 @@ type label struct {
 	Format string `json:"object_format"`
 }
 
-const labelFile = "slipway.json"
+const (
+	labelFile  = "slipway.json"
+	labelLimit = 64 << 10 // bytes
+)
 
 // plainAttributes make an exported tree equal to the committed one: a
 // .gitattributes file could leave files out, rewrite text or name a filter.
@@ -147,6 +150,9 @@ func (g *Mirrors) refresh(ctx context.Context, m *mirror, remote Remote) error {
 	if err != nil || l.URL != remote.URL {
 		return g.make(ctx, m, remote)
 	}
+	if err := m.strip(); err != nil {
+		return err
+	}
 	if !m.opened {
 		if err := removeLocks(m.path); err != nil {
 			return err
@@ -199,6 +205,9 @@ func (g *Mirrors) make(ctx context.Context, m *mirror, remote Remote) error {
 	fresh := filepath.Join(temp, "new")
 	_, err = g.run(ctx, command{args: []string{"init", "--quiet", "--bare", "--template=", "--object-format=" + format, fresh}})
 	if err != nil {
+		return err
+	}
+	if err := configure(fresh, format); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Join(fresh, "info"), 0o700); err != nil {
@@ -296,7 +305,11 @@ func (g *Mirrors) lookUp(ctx context.Context, dir string, names []string) ([]ref
 
 func (m *mirror) label() (label, error) {
 	var l label
-	text, err := os.ReadFile(filepath.Join(m.path, labelFile))
+	path := filepath.Join(m.path, labelFile)
+	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > labelLimit {
+		return l, errors.Join(err, errAbsent) // a pipe would be waited for
+	}
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return l, err
 	}

@@ -116,6 +116,9 @@ func (g *Mirrors) take(ctx context.Context, m *mirror, dir string, base, head re
 		return err
 	}
 	defer m.writing.Release(1)
+	if err := m.strip(); err != nil {
+		return err
+	}
 	objects := filepath.Join(dir, ".git", "objects")
 	if info, err := os.Lstat(objects); err != nil || !info.IsDir() {
 		return fault.AsPermanent(errors.New("it is no repository any more"))
@@ -216,6 +219,9 @@ func (g *Mirrors) pushTo(ctx context.Context, m *mirror, branch string, commit, 
 		return err
 	}
 	defer m.writing.Release(1)
+	if err := m.strip(); err != nil {
+		return err
+	}
 	pushErr := g.push(ctx, m, commit, branch, expect)
 	if pushErr == nil || ctx.Err() != nil || fault.KindOf(pushErr) == fault.Permanent {
 		return pushErr

@@ -261,3 +261,70 @@ func TestTakeObeysNothing(t *testing.T) {
 		t.Errorf("the trap does not work: %v", err)
 	}
 }
+
+// TestNothingThatWasPutIntoAMirrorTakesEffect holds that a command with the
+// worker's own user, which may write to the mirror while it runs, has no git of
+// the worker's run a program later, or take its credential elsewhere.
+func TestNothingThatWasPutIntoAMirrorTakesEffect(t *testing.T) {
+	const branch = "work/1-builder-lite-0"
+	const plain = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+	for _, test := range []struct {
+		rule string
+		put  func(mirror, ran string) map[string]string
+	}{
+		{"a proxy", func(mirror, _ string) map[string]string {
+			return map[string]string{mirror + "/config": plain + "[http]\n\tproxy = http://127.0.0.1:1\n"}
+		}},
+		{"a program", func(mirror, ran string) map[string]string {
+			return map[string]string{
+				mirror + "/config":                  plain + "\talternateRefsCommand = \"env > " + ran + " #\"\n",
+				mirror + "/objects/info/alternates": filepath.Join(filepath.Dir(ran), "tree", ".git", "objects") + "\n",
+			}
+		}},
+		{"another folder", func(mirror, ran string) map[string]string {
+			return map[string]string{mirror + "/commondir": ran + "-other\n"}
+		}},
+		{"a folder in a file's place", func(mirror, _ string) map[string]string {
+			if err := os.RemoveAll(mirror + "/config"); err != nil {
+				t.Fatal(err)
+			}
+			return map[string]string{mirror + "/config/x": ""}
+		}},
+	} {
+		t.Run(test.rule, func(t *testing.T) {
+			f := newForge(t)
+			b := f.create(app)
+			line := b.line("one")
+			g := f.mirrors()
+			l := lend(t, g, line[0], branch)
+			m, err := g.mirror(app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ran, head := filepath.Join(filepath.Dir(l.dir), "ran"), l.commit("a", "b")
+			for _, step := range []struct {
+				name string
+				do   func() error
+			}{
+				{"fetch", func() error { return g.Fetch(deadline(t), app) }},
+				{"take", func() error { return g.Take(deadline(t), app, l.dir, line[0], head) }},
+				{"push", func() error { return g.Push(deadline(t), ref.BranchID{Repo: app, Name: branch}, head, "") }},
+			} {
+				for path, text := range test.put(m.path, ran) {
+					if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := step.do(); err != nil {
+					t.Errorf("%s: %v", step.name, err)
+				}
+				if seen, err := os.ReadFile(ran); err == nil {
+					t.Errorf("%s ran a program, which saw the credential: %v", step.name, strings.Contains(string(seen), "Authorization"))
+				}
+			}
+			if got := b.tip(branch); got != head {
+				t.Errorf("the branch stands at %s", got)
+			}
+		})
+	}
+}
