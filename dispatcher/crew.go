@@ -70,7 +70,7 @@ func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (b
 	for _, w := range works {
 		for _, a := range w.Attempts {
 			took[a.Address] = true
-			if w.Item.Head == head && a.Outcome != Returned {
+			if w.Item.Head == head && !a.untaken() {
 				reviewed[a.Address] = append(reviewed[a.Address], a)
 			}
 		}

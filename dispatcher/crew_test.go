@@ -3,6 +3,7 @@ package dispatcher_test
 import (
 	"testing"
 
+	"slipway/dispatcher"
 	"slipway/internal/change"
 	"slipway/internal/ref"
 )
@@ -36,5 +37,30 @@ func TestACoordinateThatLeftThePoolsStaysOne(t *testing.T) {
 		if !member || is.Model != row.model || is.Pool != "builder-lite" || crew.Registered != row.registered {
 			t.Errorf("%s: %+v, registered %s", row.name, is, crew.Registered)
 		}
+	}
+}
+
+// TestM4WhatWasHandedBackStillStandsBehindAReview: its command may have said yes
+// before, and then claimed again with another model.
+func TestM4WhatWasHandedBackStillStandsBehindAReview(t *testing.T) {
+	d := newDock(t)
+	d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
+	if _, _, err := d.Submit(t.Context(), "sam", dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Have a look", Pull: pull}); err != nil {
+		t.Fatal(err)
+	}
+	first := d.claim("reviewer-lite-1") // beta
+	back := dispatcher.Failure{Beat: dispatcher.Beat{Token: first.Token}, Reason: "told to stop", Returned: true}
+	if err := d.Fail(t.Context(), first.Builder, first.Attempt, back); err != nil {
+		t.Fatal(err)
+	}
+	swapped := fleet()
+	swapped.Replicas[at("reviewer-lite-1")] = "gamma"
+	if _, _, err := d.Apply(t.Context(), "olga", "swap", swapped); err != nil {
+		t.Fatal(err)
+	}
+	d.finish(d.claim("reviewer-lite-1"), pull, head(1), "approved")
+	crew, err := d.Crew(t.Context(), pull, head(1))
+	if err != nil || crew.Members["reviewer-lite-1"].Model != "" {
+		t.Errorf("nobody knows which model approved it: %+v, %v", crew.Members["reviewer-lite-1"], err)
 	}
 }

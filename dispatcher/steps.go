@@ -277,6 +277,10 @@ func (a Attempt) passed(p Phase) bool {
 	return slices.ContainsFunc(a.Phases, func(x Passed) bool { return x.Phase == p })
 }
 
+// untaken says that nobody was there to take the claim: nothing was done in it.
+// One that its worker handed back may have done something.
+func (a Attempt) untaken() bool { return a.Outcome == Returned && a.Beat.IsZero() }
+
 // seats are the coordinates that the View knows.
 func (v View) seats() map[pools.Address]Seat {
 	out := make(map[pools.Address]Seat, len(v.Seats))

@@ -155,7 +155,7 @@ func complete(v View, t terms, as pools.Address, id AttemptID, done Completion) 
 func fail(v View, t terms, as pools.Address, id AttemptID, f Failure) (Write, error) {
 	c := call{as, id, f.Token, "fail"}
 	if c.repeats(v, func(a Attempt) bool {
-		return (a.Outcome == Failed || a.Outcome == StoodDown || a.Outcome == Returned) && !a.passed(Completed)
+		return (a.Outcome == Failed || a.Outcome == StoodDown || a.Outcome == Returned) && !a.untaken() && !a.passed(Completed)
 	}) {
 		return Write{}, nil
 	}
