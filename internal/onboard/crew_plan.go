@@ -266,7 +266,7 @@ func (m *mustering) replaced(a pools.Address, e equipped, account *Account) {
 			continue
 		}
 		key := "old credential " + a.String() + " " + c.Hash[:min(12, len(c.Hash))]
-		if until := current.Created.Add(m.want.Grace); m.want.Now.Before(until) {
+		if until := m.until(current.Created, c.Created); m.want.Now.Before(until) {
 			m.note("%s is good until the first run of this after %s", key, until.UTC().Format(time.RFC3339))
 			continue
 		}
@@ -278,12 +278,22 @@ func (m *mustering) replaced(a pools.Address, e equipped, account *Account) {
 			continue
 		}
 		key := "old token " + a.String() + " " + t.Name
-		if until := token.Created.Add(m.want.Grace); m.want.Now.Before(until) {
+		if until := m.until(token.Created, t.Created); m.want.Now.Before(until) {
 			m.note("%s is good until the first run of this after %s", key, until.UTC().Format(time.RFC3339))
 			continue
 		}
 		m.onForge(key, Withdrawn{a, t.Name}, Line{"there", "yes", "no"})
 	}
+}
+
+// until is how long something that is not gone by stays good: the grace after it
+// was replaced, and after it was made, for another run may be about to put it in
+// place.
+func (m *mustering) until(current, made time.Time) time.Time {
+	if made.After(current) {
+		current = made
+	}
+	return current.Add(m.want.Grace)
 }
 
 // credential is the good one of a coordinate with a hash.

@@ -367,3 +367,24 @@ func TestAnyCrewIsMadeInOneRun(t *testing.T) {
 		}
 	})
 }
+
+// TestARunLeavesAnotherOneTheSecretsThatItIsPuttingInPlace has a second run look
+// between the two halves of a rotation.
+func TestARunLeavesAnotherOneTheSecretsThatItIsPuttingInPlace(t *testing.T) {
+	h := newHarbourmaster("the folder")
+	w := crewOf(t, "builder-lite-0")
+	h.run(t, w)
+	w.Now = w.Now.Add(time.Hour)
+	h.now = w.Now
+	a := w.Coordinates[0]
+	worker, _ := h.Mint(t.Context(), a)
+	forge, _ := h.Issue(t.Context(), a, w.Now)
+	if keys, p, _ := h.run(t, w); len(keys) > 0 || len(p.Notes) != 2 {
+		t.Errorf("meanwhile the other does %q and says %q", keys, p.Notes)
+	}
+	h.keeps[0].held[a] = onboard.Secrets{Worker: worker, Forge: forge}
+	w.Now = w.Now.Add(w.Grace)
+	if keys, _, _ := h.run(t, w); len(keys) != 2 || h.minted != 4 {
+		t.Errorf("what was replaced goes after the grace, and nothing new is made: %q", keys)
+	}
+}
