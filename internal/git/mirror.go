@@ -305,11 +305,10 @@ func (g *Mirrors) lookUp(ctx context.Context, dir string, names []string) ([]ref
 
 func (m *mirror) label() (label, error) {
 	var l label
-	path := filepath.Join(m.path, labelFile)
-	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() || info.Size() > labelLimit {
+	if info, err := os.Lstat(filepath.Join(m.path, labelFile)); err != nil || !info.Mode().IsRegular() || info.Size() > labelLimit {
 		return l, errors.Join(err, errAbsent) // a pipe would be waited for
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(filepath.Join(m.path, labelFile))
 	if err != nil {
 		return l, err
 	}

@@ -199,7 +199,7 @@ func (c *Client) exchange(ctx context.Context, method, path string, q url.Values
 func notBefore(h http.Header, now time.Time) (at time.Time, asked bool) {
 	text := h.Get("Retry-After")
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
-		return now.Add(time.Duration(seconds) * time.Second), true //nolint:gosec // 31 bits
+		return now.Add(time.Duration(seconds) * time.Second), true
 	}
 	at, err := http.ParseTime(text)
 	return at, err == nil
