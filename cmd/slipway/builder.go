@@ -80,6 +80,9 @@ func (b *builder) run(ctx context.Context, command []string, out io.Writer) erro
 	if err := worker.Conceal(); err != nil {
 		return fmt.Errorf("hide the credentials from other processes: %w", err)
 	}
+	if err := worker.Inherit(); err != nil {
+		return fmt.Errorf("become heir to the command's processes: %w", err)
+	}
 	config, err := b.config(command, out)
 	if err != nil {
 		return err
@@ -149,7 +152,7 @@ func (b *builder) config(command []string, out io.Writer) (worker.Config, error)
 	}
 	return worker.Config{
 		Address: address, Command: command, Supervisor: []string{self, "builder", "--supervise"}, Environ: environ,
-		Desk: desk{b}, Secrets: b.secrets, Grace: b.grace, Once: b.once, Tell: teller(out, b.from.json),
+		Desk: desk{b}, Secrets: b.secrets, Grace: b.grace, Once: b.once, Inherits: true, Tell: teller(out, b.from.json),
 	}, nil
 }
 

@@ -89,6 +89,7 @@ func (w *Worker) supervise(ctx context.Context, o order, out, errs io.Writer) (o
 	cmd.ExtraFiles = []*os.File{say, w.Room.lock}
 	cmd.WaitDelay = killLimit
 	apart(cmd)
+	before := children()
 	err = cmd.Start()
 	control.Close()
 	say.Close()
@@ -121,6 +122,10 @@ func (w *Worker) supervise(ctx context.Context, o order, out, errs io.Writer) (o
 	var got outcome
 	if len(said.text) == 0 || json.Unmarshal(bytes.TrimSpace(said.text), &got) != nil {
 		got.Alive, err = endMarked(mark+"="+value, killLimit), errUnsupervised
+		if w.Inherits {
+			before[cmd.Process.Pid] = true // it is waited for below
+			got.Alive = append(got.Alive, endOrphans(before, killLimit)...)
+		}
 	}
 	<-done
 	return got, err

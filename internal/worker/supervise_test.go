@@ -145,6 +145,31 @@ func TestSuperviseSurvivesItsSupervisor(t *testing.T) {
 	}
 }
 
+// TestWhatKilledItsSupervisorAndHidIsEndedByTheWorker runs this test as a worker
+// whose command's process has nothing left by which it could be known.
+func TestWhatKilledItsSupervisorAndHidIsEndedByTheWorker(t *testing.T) {
+	if dir := os.Getenv("SLIPWAY_TEST_HEIR"); dir != "" {
+		w := keeper(t)
+		w.Inherits = true
+		if err := Inherit(); err != nil {
+			t.Fatal(err)
+		}
+		o, err := w.supervise(t.Context(), order{
+			Args: []string{"/bin/sh", "-c", `env -i PATH="$PATH" setsid sh -c 'echo > pid-$$; while :; do sleep 1; done' & while ! ls pid-* >/dev/null 2>&1; do sleep 0.01; done; kill -9 $PPID`},
+			Dir:  dir, Env: []string{"PATH=" + os.Getenv("PATH")},
+		}, nil, &tail{})
+		if living := alive(dir); len(pids(dir)) != 1 || len(living) > 0 || len(o.Alive) > 0 {
+			t.Errorf("%v live on: %+v, %v", living, o, err)
+		}
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), self(t)[0], "-test.run=^TestWhatKilledItsSupervisorAndHidIsEndedByTheWorker$")
+	cmd.Env = append(os.Environ(), "SLIPWAY_TEST_HEIR="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // TestNothingOutlivesAKilledWorker runs this test as a worker that is killed,
 // so that no code of it runs.
 func TestNothingOutlivesAKilledWorker(t *testing.T) {

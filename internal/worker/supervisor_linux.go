@@ -20,6 +20,49 @@ func adopt() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) 
 // and environment (prctl(2), PR_SET_DUMPABLE). Root is not kept out.
 func Conceal() error { return unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0) }
 
+// Inherit has processes that lose their supervisor become this process's
+// children, so that it can end them whatever they have made of themselves.
+func Inherit() error { return adopt() }
+
+// children are this process's own.
+func children() map[int]bool {
+	own, all := os.Getpid(), map[int]bool{}
+	for pid, e := range table() {
+		if e.parent == own {
+			all[pid] = true
+		}
+	}
+	return all
+}
+
+// endOrphans kills what became this process's child since, with all that is
+// below, and says which of them live on.
+func endOrphans(before map[int]bool, limit time.Duration) []string {
+	for over := time.Now().Add(limit); ; {
+		roots := map[int]bool{}
+		var list []process
+		all := table()
+		for pid := range children() {
+			switch e, there := all[pid]; {
+			case !there || before[pid]:
+			case e.dead:
+				_, _ = syscall.Wait4(pid, nil, syscall.WNOHANG, nil) // nobody else does
+			default:
+				roots[pid] = true
+				list = append(list, e.process)
+			}
+		}
+		list = append(list, below(roots)...)
+		if len(list) == 0 || time.Now().After(over) {
+			return names(list)
+		}
+		for _, p := range list {
+			p.signal(syscall.SIGKILL)
+		}
+		time.Sleep(5 * time.Millisecond) // they may have started others
+	}
+}
+
 // living are the descendants of this process that have not ended.
 func (s *supervisor) living() []process { return below(map[int]bool{os.Getpid(): true}) }
 

@@ -25,3 +25,10 @@ func (s *supervisor) living() []process {
 func (s *supervisor) signal(_ []process, sig syscall.Signal) { _ = syscall.Kill(-s.main, sig) }
 
 func endMarked(string, time.Duration) []string { return nil }
+
+// Inherit has nothing to do on this system.
+func Inherit() error { return nil }
+
+func children() map[int]bool { return nil }
+
+func endOrphans(map[int]bool, time.Duration) []string { return nil }

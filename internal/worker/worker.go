@@ -87,6 +87,9 @@ type Config struct {
 	// Grace is how long the command may take to end after it was asked to, before
 	// it is killed; 10 s if zero.
 	Grace time.Duration
+	// Inherits says that this process is heir to orphans (see Inherit), and has no
+	// children but the worker's.
+	Inherits bool
 	// Once ends the worker after one attempt.
 	Once bool
 	// Tell is told what happens; nil tells nobody. It is called by one goroutine
