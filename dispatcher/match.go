@@ -238,11 +238,12 @@ func bounded(s pools.Set) map[pools.PoolName]bool {
 	return out
 }
 
-// oneReviewEach leaves one review for each head, and gives the others apart.
+// oneReviewEach leaves one review for each head of those that Slipway asks for,
+// and gives the others apart.
 func oneReviewEach(ready []Item) (kept, behind []Item) {
 	there := map[string]bool{}
 	for _, i := range ready {
-		if i.Kind == Review {
+		if i.asked() {
 			of := i.Pull.String() + "@" + string(i.Head)
 			if there[of] {
 				behind = append(behind, i)

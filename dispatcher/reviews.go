@@ -46,7 +46,7 @@ func (d *Dispatcher) wanting(p prospect) int {
 		}
 	}
 	for _, w := range p.reviews {
-		if i := w.Item; i.Head == c.Head && i.State != Done && !i.withdrawn() && strings.HasPrefix(i.Key, reviewKey) {
+		if i := w.Item; i.Head == c.Head && i.State != Done && !i.withdrawn() && i.asked() {
 			n--
 		}
 	}
@@ -120,14 +120,15 @@ func (d *Dispatcher) review(c change.Change, nth int) Item {
 }
 
 // aim completes a review that somebody asks for: which head, and by which models
-// not.
+// not. Whose model has reviewed it already is no matter: a person may want one
+// that counts for nothing.
 func (d *Dispatcher) aim(ctx context.Context, i *Item) error {
 	p, found, err := d.behold(ctx, i.Pull)
 	if err != nil || !found {
 		return err // an item without a head is refused with all its other faults
 	}
 	if p.change.Outcome == change.Open && p.change.MergeSHA == "" {
-		i.Head, i.Avoid = p.change.Head, p.avoid()
+		i.Head, i.Avoid = p.change.Head, p.wrote()
 	}
 	return nil
 }
@@ -135,27 +136,34 @@ func (d *Dispatcher) aim(ctx context.Context, i *Item) error {
 // avoid are the models that must not review the head: those that wrote any of
 // the pull request, and those of the others that review it or did.
 func (p prospect) avoid() []string {
-	var models []string
-	add := func(a Attempt) {
-		if m := a.Assignment.Model; m != "" && !among(m, models) {
-			models = append(models, m)
-		}
-	}
-	for _, w := range p.builds {
-		for _, a := range w.Attempts {
-			if a.Pull == p.change.ID {
-				add(a)
-			}
-		}
-	}
+	models := p.wrote()
 	for _, w := range p.reviews {
 		for _, a := range w.Attempts {
 			if w.Item.Head == p.change.Head && reviewing(a) {
-				add(a)
+				models = with(models, a.Assignment.Model)
 			}
 		}
 	}
 	return models
+}
+
+// wrote are the models that wrote any of the pull request.
+func (p prospect) wrote() (models []string) {
+	for _, w := range p.builds {
+		for _, a := range w.Attempts {
+			if a.Pull == p.change.ID {
+				models = with(models, a.Assignment.Model)
+			}
+		}
+	}
+	return models
+}
+
+func with(models []string, m string) []string {
+	if m == "" || among(m, models) {
+		return models
+	}
+	return append(models, m)
 }
 
 // spared are the models of those who were to review the head and came to nothing.
@@ -180,6 +188,10 @@ func reviewing(a Attempt) bool {
 func (p prospect) enough() bool {
 	return slices.ContainsFunc(p.change.Requirements, func(r gate.Requirement) bool { return r.Key == lacking && r.State == gate.Met })
 }
+
+// asked says whether it is a review that Slipway asks for by itself, so that it
+// counts.
+func (i Item) asked() bool { return i.Kind == Review && strings.HasPrefix(i.Key, reviewKey) }
 
 // withdrawn says whether an item was cancelled by Slipway and not by a person.
 func (i Item) withdrawn() bool {

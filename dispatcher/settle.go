@@ -241,6 +241,9 @@ func shun(i Item, p prospect, avoid []string) []Item {
 	if i.Kind != Review || i.State != Ready || i.Head != p.change.Head {
 		return nil
 	}
+	if !i.asked() {
+		avoid = p.wrote()
+	}
 	spared := p.spared()
 	now := slices.DeleteFunc(slices.Clone(i.Avoid), func(m string) bool { return among(m, spared) && !among(m, avoid) })
 	for _, m := range avoid {

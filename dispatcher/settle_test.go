@@ -123,19 +123,34 @@ func TestTwoWhoWaitDoNotReviewAHeadWithOneModel(t *testing.T) {
 	}
 }
 
-// TestWhatAPersonAskedForDoesNotStandForWhatLacks has a person ask somebody whose
-// model has reviewed the head already.
-func TestWhatAPersonAskedForDoesNotStandForWhatLacks(t *testing.T) {
+// TestWhatAPersonAsksForIsTheirsToSay has a person ask somebody whose model has
+// reviewed the head already: that one may take it, and it does not stand for what
+// lacks.
+func TestWhatAPersonAsksForIsTheirsToSay(t *testing.T) {
 	d := newDock(t, asking)
-	c := d.judged(change.Change{Head: head(1), Author: "carol"}, 1)
-	s := dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Have a look", Pull: pull, Selector: "reviewer-lite-0"}
-	if _, _, err := d.Submit(t.Context(), "sam", s); err != nil {
+	set := fleet()
+	set.Replicas[at("reviewer-lite-0")] = "beta"
+	if _, _, err := d.Apply(t.Context(), "olga", "file", set); err != nil {
 		t.Fatal(err)
 	}
-	d.judged(c, 1)
+	c := d.judged(change.Change{Head: head(1), Author: "carol"}, 2)
 	d.look()
-	if all := d.reviews(); len(all) != 2 {
-		t.Errorf("%d reviews: %+v", len(all), all)
+	first := d.claim("reviewer-lite-1")
+	s := dispatcher.Submission{Kind: dispatcher.Review, Repo: app, Title: "Have a look", Pull: pull, Selector: "reviewer-lite-0"}
+	i, _, err := d.Submit(t.Context(), "sam", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = d.judged(c, 2)
+	d.look()
+	if g := d.claim("reviewer-lite-0"); g.Item != i.ID {
+		t.Errorf("it was given %+v", g)
+	}
+	d.finish(first, pull, head(1), "approved")
+	d.judged(c, 1, gate.Review{ID: 1, Reviewer: "reviewer-lite-1", State: gate.ReviewApproved, Commit: head(1)})
+	d.look()
+	if g := d.claim("reviewer-lite-2"); g.Item == first.Item || g.Item == i.ID {
+		t.Errorf("another model was given %+v", g)
 	}
 }
 
