@@ -47,9 +47,10 @@ type house struct {
 	// organisation's teams, and meanwhile the forge forgets who may do what.
 	setting sync.Mutex
 
-	stage   func() (*stage.Stage, error) // up on first use
-	cluster func() (clients.Interface, error)
-	end     context.CancelFunc
+	apprentice func() (string, error)       // the builders' command, built on first use
+	stage      func() (*stage.Stage, error) // up on first use
+	cluster    func() (clients.Interface, error)
+	end        context.CancelFunc
 }
 
 // shared is set by TestMain before any test runs, and not changed afterwards.
@@ -101,6 +102,14 @@ func furnish(dir string, soak int) (*house, error) {
 		cancel()
 		return nil, fmt.Errorf("build slipway: %w\n%s", err, out)
 	}
+	h.apprentice = sync.OnceValues(func() (string, error) {
+		path := filepath.Join(dir, "apprentice")
+		build := exec.CommandContext(ctx, "go", "build", "-o", path, "slipway/test/apprentice") //nolint:gosec // fixed words and our own folder
+		if out, err := build.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("build the apprentice: %w\n%s", err, out)
+		}
+		return path, nil
+	})
 	h.stage = sync.OnceValues(func() (*stage.Stage, error) { return h.setUp(ctx) })
 	h.cluster = sync.OnceValues(func() (clients.Interface, error) {
 		s, err := h.stage()

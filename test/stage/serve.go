@@ -35,6 +35,10 @@ type Serving struct {
 	Log    io.Writer
 	// Lent has canaries let out in the projects; nil lets out none.
 	Lent *Lent
+	// Pools is the text of the pool config, which lies as PoolsFile beside
+	// slipway.yaml, with one prompt, prompt.md; "" has no pools. Work is what
+	// slipway.yaml says of it: its sections pools and work.
+	Pools, Work string
 }
 
 // Slipway is a running server.
@@ -55,6 +59,9 @@ func (s *Stage) Serve(ctx context.Context, v Serving) (*Slipway, error) {
 	v = s.filled(v)
 	path := s.path(filepath.Join(v.Name, "slipway.yaml"))
 	if err := write(path, s.configuration(v)); err != nil {
+		return nil, err
+	}
+	if err := v.pools(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Dir(path), "SLIPWAY_TOKEN=" + s.token, "SLIPWAY_READER=" + s.reader,
@@ -81,6 +88,22 @@ func (s *Stage) Serve(ctx context.Context, v Serving) (*Slipway, error) {
 	}
 	return up, nil
 }
+
+// pools writes the pool config, unless one is there already that the server
+// has changed since.
+func (v Serving) pools(folder string) error {
+	path := filepath.Join(folder, PoolsFile)
+	if _, err := os.Stat(path); v.Pools == "" || err == nil {
+		return nil
+	}
+	if err := write(filepath.Join(folder, "prompt.md"), "Do what the item says, and no more.\n"); err != nil {
+		return err
+	}
+	return write(path, v.Pools)
+}
+
+// PoolsFile is the name of the pool config, beside slipway.yaml.
+const PoolsFile = "pools.yaml"
 
 // Adopt consents to the take-over of a project's target, as it is found, and
 // waits for it.
@@ -155,6 +178,7 @@ func (s *Stage) configuration(v Serving) string {
 	if v.Lent != nil {
 		b.WriteString(v.Lent.canaries(v.Projects))
 	}
+	b.WriteString(v.Work)
 	fmt.Fprintf(&b, `listen: %s
 store: {path: %q}
 resync: {active: %s, idle: 5m}
