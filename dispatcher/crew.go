@@ -3,6 +3,8 @@ package dispatcher
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"slipway/gate"
@@ -21,7 +23,7 @@ func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gat
 	if !found {
 		return gate.Crew{Read: ref.No}, nil // there never was a coordinate
 	}
-	built, reviewed, took, err := d.behind(ctx, id, head)
+	wrote, reviewed, took, err := d.behind(ctx, id, head)
 	if err != nil {
 		return gate.Crew{}, fmt.Errorf("crew of %s: %w", id, err)
 	}
@@ -30,7 +32,7 @@ func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gat
 		took[a] = true
 	}
 	for a := range took {
-		crew.Members[d.login(a)] = gate.Principal{Kind: gate.KindAgent, Operator: operator(set.Set, a), Pool: a.Pool().String(), Model: oneModel(built[a], reviewed[a])}
+		crew.Members[d.login(a)] = gate.Principal{Kind: gate.KindAgent, Operator: operator(set.Set, a), Pool: a.Pool().String(), Model: bare(oneModel(wrote[a], reviewed[a]))}
 	}
 	c, known, err := d.Changes.Change(ctx, id)
 	if err != nil {
@@ -38,7 +40,7 @@ func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gat
 	}
 	if known && c.Author != "" {
 		crew.Registered = ref.No
-		for a := range built {
+		for a := range wrote {
 			if d.login(a) == strings.ToLower(c.Author) {
 				crew.Registered = ref.Yes
 			}
@@ -47,22 +49,23 @@ func (d *Dispatcher) Crew(ctx context.Context, id ref.PullID, head ref.SHA) (gat
 	return crew, nil
 }
 
-// behind are the attempts behind a head, by coordinate: those that registered
-// it for a pull request of their own, and those that reviewed it or may have.
-// took are all that took part at any head: one that has left the pool config
+// behind are the attempts behind a head, by coordinate: of those that registered
+// it all that wrote for the pull request, for it may rest on what another model
+// wrote before; and those that reviewed it or may have. took are all that took part at any head: one that has left the pool config
 // since is still no person, and its branch still its own.
-func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (built, reviewed map[pools.Address][]Attempt, took map[pools.Address]bool, err error) {
+func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (wrote, reviewed map[pools.Address][]Attempt, took map[pools.Address]bool, err error) {
 	attempts, err := d.Store.Attempts(ctx, Filter{Pull: id, Kind: Build})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	built, reviewed, took = map[pools.Address][]Attempt{}, map[pools.Address][]Attempt{}, map[pools.Address]bool{}
+	wrote, reviewed, took = map[pools.Address][]Attempt{}, map[pools.Address][]Attempt{}, map[pools.Address]bool{}
 	for _, a := range attempts {
 		took[a.Address] = true
-		if a.Head == head {
-			built[a.Address] = append(built[a.Address], a)
-		}
+		wrote[a.Address] = append(wrote[a.Address], a)
 	}
+	maps.DeleteFunc(wrote, func(_ pools.Address, all []Attempt) bool {
+		return !slices.ContainsFunc(all, func(a Attempt) bool { return a.Head == head })
+	})
 	works, err := d.reviewsOf(ctx, id)
 	if err != nil {
 		return nil, nil, nil, err
@@ -75,7 +78,7 @@ func (d *Dispatcher) behind(ctx context.Context, id ref.PullID, head ref.SHA) (b
 			}
 		}
 	}
-	return built, reviewed, took, nil
+	return wrote, reviewed, took, nil
 }
 
 // reviewsOf are the reviews that were asked of a pull request, with their
@@ -96,6 +99,13 @@ func (d *Dispatcher) reviewsOf(ctx context.Context, id ref.PullID) ([]Work, erro
 		}
 	}
 	return works, nil
+}
+
+// bare is a model's name without whose it is said to be, such as acme/large: the
+// gate compares names, and one model may stand under both.
+func bare(model string) string {
+	model = strings.TrimSpace(model)
+	return model[strings.LastIndexByte(model, '/')+1:]
 }
 
 // login is a coordinate's name on the forge, in the form in which logins are
