@@ -72,15 +72,13 @@ func (w *world) testChecks(t *testing.T) {
 		// Gitea reports what a path filter skips only where it is required.
 		b.EnableStatusCheck, b.StatusContexts = true, []string{filtered}
 	})
-	for path, text := range map[string]string{
-		".gitea/workflows/green.yml":     greenWorkflow,
-		".gitea/workflows/red.yml":       redWorkflow,
-		".gitea/workflows/filtered.yaml": filteredWorkflow,
-		".gitea/workflows/target.yml":    targetWorkflow,
-		".gitea/workflows/flaky.yml":     flakyWorkflow,
-	} {
-		r.commit(w.Admin(), "main", file{path: path, content: text, message: "ci: " + path})
-	}
+	r.put(map[string][]byte{
+		".gitea/workflows/green.yml":     []byte(greenWorkflow),
+		".gitea/workflows/red.yml":       []byte(redWorkflow),
+		".gitea/workflows/filtered.yaml": []byte(filteredWorkflow),
+		".gitea/workflows/target.yml":    []byte(targetWorkflow),
+		".gitea/workflows/flaky.yml":     []byte(flakyWorkflow),
+	})
 	id, head := r.change("feat1")
 	r.eventually("all jobs are over", func() bool {
 		jobs := r.snapshot(id).Checks.Jobs

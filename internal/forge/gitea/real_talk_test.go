@@ -35,12 +35,11 @@ func (w *world) testTalk(t *testing.T) {
 		}
 	})
 	r.run(t, "what is said after more than a page of talk is heard", func(t *testing.T, r *repository) {
-		long, _ := r.change("feat3")
 		var last int64
 		for n := range pageSize + 5 {
-			last = r.say(w.carol, long, "comment "+itoa(int64(n)))
+			last = r.say(w.carol, other, "comment "+itoa(int64(n)))
 		}
-		got := r.look(long, fresh).Comments
+		got := r.look(other, fresh).Comments
 		if len(got) != pageSize+5 || got[len(got)-1].ID != last {
 			t.Errorf("%d comments, want %d", len(got), pageSize+5)
 		}
