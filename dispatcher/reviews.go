@@ -46,11 +46,29 @@ func (d *Dispatcher) wanting(p prospect) int {
 		}
 	}
 	for _, w := range p.reviews {
-		if i := w.Item; i.Head == c.Head && i.State != Done && !i.withdrawn() && i.asked() {
+		i := w.Item
+		if i.Head != c.Head || !i.asked() || i.withdrawn() {
+			continue
+		}
+		if i.State != Done || d.approvedInVain(w, c) {
 			n--
 		}
 	}
 	return max(n, 0)
+}
+
+// approvedInVain says whether a review approved the head and does not count: as
+// its reviewer may not approve there, the next one would not count either, and
+// people have to see to that first.
+func (d *Dispatcher) approvedInVain(w Work, c change.Change) bool {
+	for _, a := range w.Attempts {
+		if a.ID != w.Item.Accepted || a.Verdict != string(gate.ReviewApproved) {
+			continue
+		}
+		counted := c.Gate(change.Reviewed).Evidence.Approvals
+		return !slices.ContainsFunc(counted, func(g gate.Approval) bool { return strings.ToLower(g.Login) == d.login(a.Address) })
+	}
+	return false
 }
 
 // askReviews submits the reviews that the head of a pull request lacks. If its

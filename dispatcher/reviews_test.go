@@ -50,6 +50,7 @@ func TestReviewsThatAHeadLacksAreAskedForOnce(t *testing.T) {
 		t.Errorf("a review of another head is evidence: %s", i.State)
 	}
 	seen := gate.Review{ID: 3, Reviewer: "Reviewer-Lite-1", State: gate.ReviewApproved, Commit: head(1)}
+	c.Gates = approvedBy("reviewer-lite-1")
 	c = d.judged(c, 1, seen)
 	d.look()
 	if i := d.item(first.Item); i.State != dispatcher.Done || i.Accepted != first.Attempt {
@@ -261,4 +262,30 @@ func TestAReviewThatAPersonAsksForIsOfTheHead(t *testing.T) {
 	if g := d.claim("reviewer-lite-0"); g.Item != i.ID || g.Head != head(1) || g.Pull != pull {
 		t.Errorf("%+v", g)
 	}
+}
+
+// TestAnApprovalThatDoesNotCountIsNotAskedForAgain: what keeps one reviewer's
+// approval from counting keeps the next one's as well.
+func TestAnApprovalThatDoesNotCountIsNotAskedForAgain(t *testing.T) {
+	d := newDock(t, asking)
+	c := d.judged(change.Change{Head: head(1), Author: "carol"}, 1)
+	d.look()
+	d.finish(d.claim("reviewer-lite-1"), pull, head(1), "approved")
+	seen := gate.Review{ID: 1, Reviewer: "reviewer-lite-1", State: gate.ReviewApproved, Commit: head(1)}
+	c = d.judged(c, 1, seen)
+	d.look()
+	if all := d.reviews(); len(all) != 1 || all[0].State != dispatcher.Done {
+		t.Errorf("it is not on the list of those who may: %+v", all)
+	}
+	c.Gates = approvedBy("reviewer-lite-1")
+	d.judged(c, 1, seen)
+	d.look()
+	if all := d.reviews(); len(all) != 2 {
+		t.Errorf("one that counts, and one more lacks: %+v", all)
+	}
+}
+
+// approvedBy is the gate of reviews with an approval that counts.
+func approvedBy(login string) []change.Gate {
+	return []change.Gate{{Name: change.Reviewed, Evidence: change.Evidence{Approvals: []gate.Approval{{Login: login, ReviewID: 1, Commit: head(1)}}}}}
 }
