@@ -172,8 +172,11 @@ func (o *applying) want(conf config.Server) (onboard.Crew, error) {
 	fail := func(format string, a ...any) (onboard.Crew, error) {
 		return onboard.Crew{}, usageError{fmt.Errorf(format, a...)}
 	}
-	if conf.Pools.File == "" || conf.Pools.Forge == "" {
-		return fail("%s does not say where the pools are and where their coordinates have accounts: set pools.file, pools.forge and pools.teams", o.from.config)
+	switch {
+	case conf.Pools.File == "":
+		return fail("%s names no pool config: set pools.file", o.from.config)
+	case conf.Pools.Forge == "":
+		return fail("%s does not say where the coordinates have accounts: set pools.forge, and with pools.teams their teams", o.from.config)
 	}
 	set, err := faultless(conf.Pools.File, config.LoadPools)
 	if err != nil {
