@@ -138,7 +138,8 @@ func slipway() house {
 			{"github.com/spf13/cobra", []string{"cmd/slipway"}, "subcommands are thin, and the rest knows of no command line"},
 		},
 		state: map[string]string{
-			"cmd/slipway.version": "the linker sets it",
+			"cmd/slipway.version":  "the linker sets it",
+			"test/storetest.blank": "a file that is made once for all tests of a run, and only copied",
 		},
 		mute:  []string{"String", "Error", "Unwrap", "Is", "MarshalText", "UnmarshalText", "MarshalJSON", "UnmarshalJSON"},
 		lines: 450, // about 400, and room for a table that belongs together
