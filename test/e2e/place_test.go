@@ -232,13 +232,14 @@ func (p *place) said() string {
 	return string(b)
 }
 
-// until asks again and again until there is nothing amiss any more.
+// until asks again and again, ever more seldom, until there is nothing amiss any
+// more: what each question costs, everything that is waited for goes without.
 func (p *place) until(limit time.Duration, what string, amiss func(context.Context) error) {
 	p.Helper()
 	ctx, cancel := context.WithTimeout(p.Context(), limit)
 	defer cancel()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
+	const longest = 250 * time.Millisecond
+	pause := 50 * time.Millisecond
 	var last error
 	for {
 		err := amiss(ctx)
@@ -251,7 +252,8 @@ func (p *place) until(limit time.Duration, what string, amiss func(context.Conte
 		select {
 		case <-ctx.Done():
 			p.Fatalf("waited %s in vain for %s: %v", limit, what, last)
-		case <-tick.C:
+		case <-time.After(pause):
+			pause = min(pause*3/2, longest)
 		}
 	}
 }

@@ -19,15 +19,16 @@ import (
 // RunnerLabel is what a workflow's runs-on says to be run here.
 const RunnerLabel = "host"
 
-// runnerConfig is the runner's own configuration. It asks for work five times a
-// second and reports at once, so that a test does not wait for it.
+// runnerConfig is the runner's own configuration. It asks for work twice a second,
+// as the server hashes its token ten thousand times at each question, and reports
+// at once, so that a test does not wait for it.
 const runnerConfig = `log:
   level: info
 runner:
   file: registration.json
   capacity: 2
-  fetch_interval: 200ms
-  fetch_interval_max: 200ms
+  fetch_interval: 500ms
+  fetch_interval_max: 500ms
   log_report_interval: 200ms
   log_report_max_latency: 100ms
   state_report_interval: 200ms
