@@ -16,6 +16,9 @@ type ClaimRequest struct {
 	// Request is the claim's own key, new for each claim: sent again, it gives
 	// the same attempt, so an answer that was lost costs nothing.
 	Request string `json:"request"`
+	// Builder is the coordinate that the worker takes itself for; zero: not said.
+	// A claim as another than its credential's is refused.
+	Builder pools.Address `json:"builder,omitzero"`
 	// Wait is how many seconds the call may stay open; at most 55.
 	Wait int `json:"wait,omitempty"`
 }

@@ -108,10 +108,14 @@ func (b *builder) run(ctx context.Context, command []string, out io.Writer) erro
 	if err != nil {
 		return usageError{err}
 	}
-	if err := w.Run(ctx); !errors.Is(err, worker.ErrFailed) {
+	switch err := w.Run(ctx); {
+	case errors.Is(err, worker.ErrFailed):
+		return silentError{exitRefused} // why was told as it happened
+	case errors.Is(err, dispatcher.ErrForeign):
+		return usageError{err}
+	default:
 		return err
 	}
-	return silentError{exitRefused} // why was told as it happened
 }
 
 // config is what can be said of a worker before it takes its folder.

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +54,40 @@ func TestASecondBuilderIsRefused(t *testing.T) {
 	defer room.Close()
 	command(t, "--server=http://127.0.0.1:1", "builder", "--as=builder-lite-0", "--forge=http://127.0.0.1:1", "--dir="+dir, "--", "true").
 		wants(t, exitRefused, "another worker of this coordinate")
+}
+
+func TestABuilderThatIsAnotherThanItsCredentialSaysSo(t *testing.T) {
+	t.Setenv("SLIPWAY_FORGE_TOKEN", "secret")
+	for _, c := range []struct {
+		rule, answer string
+		status       int
+	}{
+		{"refused by the server", `{"error":"the credential is that of builder-lite-0","code":"foreign"}`, http.StatusForbidden},
+		{"granted another's work", `{"attempt":4,"token":9,"item":17,"builder":"builder-lite-0","kind":"build"}`, http.StatusOK},
+	} {
+		t.Run(c.rule, func(t *testing.T) {
+			var asked []string
+			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if asked = append(asked, r.URL.Path+" "+string(body)); err != nil || len(asked) > 1 {
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				w.WriteHeader(c.status)
+				_, _ = io.WriteString(w, c.answer) // a client that has gone shows elsewhere
+			}))
+			defer api.Close()
+			got := command(t, "--server="+api.URL, "builder", "--as=builder-heavy-0", "--forge=http://127.0.0.1:1", "--dir="+t.TempDir(), "--", "true")
+			got.wants(t, exitUsage, "builder-heavy-0")
+			got.wants(t, exitUsage, "builder-lite-0")
+			if !strings.Contains(asked[0], `"builder":"builder-heavy-0"`) {
+				t.Errorf("it claims with %s", asked[0])
+			}
+			if back := asked[1:]; c.status == http.StatusOK && (len(back) != 1 || !strings.Contains(back[0], "/4/fail ") || !strings.Contains(back[0], `"returned":true`)) || c.status != http.StatusOK && len(back) > 0 {
+				t.Errorf("after the claim it calls %q", back)
+			}
+		})
+	}
 }
 
 func TestPassed(t *testing.T) {

@@ -123,6 +123,12 @@ func (s *Server) claim(w http.ResponseWriter, r *http.Request, as pools.Address)
 		refuseAll(w, http.StatusBadRequest, errors.Join(faults...))
 		return
 	}
+	if !q.Builder.IsZero() && q.Builder != as {
+		why := fmt.Sprintf("the credential is that of %s: start the worker --as %[1]s, or give it the credential of %[2]s", as, q.Builder)
+		s.refused(r.Context(), asked{token: as.String(), verb: authz.WorkClaim, subject: subjectOf(r)}, why)
+		refuseAs(w, http.StatusForbidden, codeForeign, why)
+		return
+	}
 	wait := time.Duration(q.Wait) * time.Second
 	ctx, done := s.untilStopping(r.Context(), wait+overhang)
 	defer done()

@@ -110,8 +110,8 @@ func TestACredentialThatIsGoodNoMore(t *testing.T) {
 func TestAWorkersRound(t *testing.T) {
 	w := newWorld(t)
 	item := w.submit("fix the login")
-	c := w.client(w.keys.mint(t, builder0))
-	g, err := c.Claim(t.Context(), dispatcher.ClaimRequest{Request: "one", Wait: 5})
+	c, as := w.client(w.keys.mint(t, builder0)), pools.Address{Role: "builder", Tier: "lite"}
+	g, err := c.Claim(t.Context(), dispatcher.ClaimRequest{Request: "one", Builder: as, Wait: 5})
 	if err != nil || g == nil || g.Item != item.ID || g.Builder.String() != builder0 || g.Assignment.Prompt.Text != "be brief" || g.Token != 1 {
 		t.Fatalf("claimed %+v, %v", g, err)
 	}
@@ -148,6 +148,9 @@ func TestW2WhatAWorkerIsRefusedItCanTellApart(t *testing.T) {
 	g, err := c.Claim(t.Context(), dispatcher.ClaimRequest{Request: "one"})
 	if err != nil || g == nil {
 		t.Fatal(g, err)
+	}
+	if _, err := stranger.Claim(t.Context(), dispatcher.ClaimRequest{Request: "two", Builder: g.Builder}); !errors.Is(err, dispatcher.ErrForeign) {
+		t.Errorf("a claim as another coordinate: %v", err)
 	}
 	calls := map[string]func(c *server.Client, id dispatcher.AttemptID, token int64) error{
 		"beat": func(c *server.Client, id dispatcher.AttemptID, token int64) error {
@@ -209,7 +212,8 @@ func TestBadRequestsOfAWorker(t *testing.T) {
 		{"a claim that waits too long", "worker/claim", `{"request":"r","wait":56}`, 400, "wait is 0 to 55"},
 		{"a claim that waits backwards", "worker/claim", `{"request":"r","wait":-1}`, 400, "wait is 0 to 55"},
 		{"every fault of a claim is named", "worker/claim", `{"wait":1000000000000}`, 400, "request is the claim's own key, of 1 to 100 bytes\nwait is"},
-		{"a claim for another coordinate", "worker/claim", `{"request":"r","builder":"builder-lite-1"}`, 400, "builder"},
+		{"a claim as another coordinate than its credential's", "worker/claim", `{"request":"r","builder":"builder-lite-1"}`, 403, "start the worker --as builder-lite-0, or give it the credential of builder-lite-1"},
+		{"a claim as what is no coordinate", "worker/claim", `{"request":"r","builder":"builder"}`, 400, "builder"},
 		{"a claim that is no JSON", "worker/claim", `claim`, 400, "could not be read"},
 		{"a claim that is empty", "worker/claim", ``, 400, "it is empty"},
 		{"two claims in one", "worker/claim", `{"request":"r"}{"request":"s"}`, 400, "one JSON object"},

@@ -27,7 +27,7 @@ func (w *Worker) claim(ctx context.Context) (*dispatcher.Grant, error) {
 	for tries := 0; ; {
 		wait, asked := time.Duration(w.pace.poll)*w.pace.second, time.Now()
 		timed, cancel := context.WithTimeout(ctx, wait+2*w.pace.call)
-		grant, err := w.Desk.Claim(timed, dispatcher.ClaimRequest{Request: request, Wait: w.pace.poll})
+		grant, err := w.Desk.Claim(timed, dispatcher.ClaimRequest{Request: request, Builder: w.Address, Wait: w.pace.poll})
 		cancel()
 		switch {
 		case grant != nil && err == nil:
@@ -39,7 +39,7 @@ func (w *Worker) claim(ctx context.Context) (*dispatcher.Grant, error) {
 			continue
 		case err == nil:
 			request, err = rand.Text(), errEarly
-		case fault.KindOf(err) == fault.Permanent:
+		case fault.KindOf(err) == fault.Permanent, errors.Is(err, dispatcher.ErrForeign):
 			return nil, err
 		}
 		pause := w.pause(tries, err)

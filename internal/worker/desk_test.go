@@ -33,6 +33,7 @@ type memory struct {
 	away      error // what every call is answered with, if anything
 	standDown string
 	calls     []string
+	asked     dispatcher.ClaimRequest // the last claim
 	beats     []dispatcher.Beat
 }
 
@@ -82,7 +83,7 @@ func (m *memory) Claim(ctx context.Context, r dispatcher.ClaimRequest) (*dispatc
 	defer limit.Stop()
 	for {
 		m.mu.Lock()
-		m.calls = append(m.calls, "claim "+r.Request)
+		m.calls, m.asked = append(m.calls, "claim "+r.Request), r
 		err, g := m.away, m.requests[r.Request]
 		if err == nil && g == nil && len(m.offered) > 0 {
 			g, m.offered = m.offered[0], m.offered[1:]

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,6 +181,28 @@ func TestClaim(t *testing.T) {
 		w.Desk = d
 		if err := w.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "revoked") || len(d.calls) != 1 {
 			t.Errorf("after %v: %v", d.calls, err)
+		}
+	})
+	t.Run("a claim says as whom it is made", func(t *testing.T) {
+		d := newMemory(t, time.Second)
+		d.away = fmt.Errorf("403: %w", dispatcher.ErrForeign)
+		w.Desk = d
+		if err := w.Run(t.Context()); !errors.Is(err, dispatcher.ErrForeign) || len(d.calls) != 1 || d.asked.Builder != lite0 {
+			t.Errorf("after %v, as %s: %v", d.calls, d.asked.Builder, err)
+		}
+	})
+	t.Run("work of another coordinate is handed back at no cost, and no more is asked for", func(t *testing.T) {
+		d, other := newMemory(t, time.Minute), lite0
+		other.Replica++
+		d.offered = []*dispatcher.Grant{{Attempt: 1, Token: 7, Builder: other}, {Attempt: 2, Token: 8, Builder: other}}
+		stray := *w
+		stray.Desk, stray.pace.poll, stray.pace.settle = d, 50, time.Second
+		err := stray.Run(t.Context())
+		if !errors.Is(err, dispatcher.ErrForeign) || !strings.Contains(err.Error(), "start the worker --as builder-lite-1, or give it the credential of builder-lite-0") {
+			t.Errorf("it ends with %v", err)
+		}
+		if h := d.attempt(1); h.failed == nil || !h.failed.Returned || h.failed.Final || h.failed.Token != 7 || len(d.offered) != 1 {
+			t.Errorf("it ended as %+v, and there are %d more", h.failed, len(d.offered))
 		}
 	})
 	t.Run("an idle worker that is told to stop has done well", func(t *testing.T) {

@@ -156,7 +156,8 @@ func New(c Config) (*Worker, error) {
 
 // Run claims and works until ctx ends, which is no error. With Once it ends
 // after one attempt, with ErrFailed unless that ended well. An attempt under
-// way when ctx ends is stopped and handed back.
+// way when ctx ends is stopped and handed back. dispatcher.ErrForeign says that
+// its credential is another coordinate's: it takes no work then.
 func (w *Worker) Run(ctx context.Context) error {
 	for {
 		grant, err := w.claim(ctx)
@@ -168,6 +169,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 		if err != nil {
 			return fmt.Errorf("claim as %s: %w", w.Address, err)
+		}
+		if grant.Builder != w.Address {
+			return w.decline(ctx, grant)
 		}
 		end := w.work(ctx, grant)
 		switch {
@@ -184,4 +188,15 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) handBack(ctx context.Context, g *dispatcher.Grant) {
 	a := w.attempt(g, time.Now())
 	_ = a.handBack(ctx, "the worker was told to stop before it began") // else the lease ends by itself
+}
+
+// decline returns another coordinate's work. To fail it would cost the item a
+// try, and one item after another.
+func (w *Worker) decline(ctx context.Context, g *dispatcher.Grant) error {
+	err := fmt.Errorf("claim as %s: %w: it is granted the work of %s: start the worker --as %[3]s, or give it the credential of %[1]s", w.Address, dispatcher.ErrForeign, g.Builder)
+	a := w.attempt(g, time.Now())
+	if back := a.handBack(ctx, "the worker was started as "+w.Address.String()); back != nil {
+		return fmt.Errorf("%w (and the server could not be told: %w)", err, back)
+	}
+	return err
 }
