@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"slipway/gate"
 	"slipway/internal/ref"
 	"slipway/pools"
 )
@@ -37,6 +38,10 @@ type Config struct {
 	Serves func(ref.RepoID) (base string, ok bool)
 	// Login is a coordinate's account on the forge.
 	Login func(pools.Address) string
+	// Pull reads a pull request from its forge, before an attempt's registration of
+	// it counts. fault.Permanent is that there is none, any other error for later.
+	// nil: what is registered is believed.
+	Pull func(ctx context.Context, id ref.PullID) (gate.PullRequest, error)
 	// Labels say which issues become items; of two that an issue has, the first
 	// counts.
 	Labels  []LabelRule
@@ -91,6 +96,8 @@ type Dispatcher struct {
 	looks *hints[ref.PullID]
 	// repos are those whose issues are to be looked at.
 	repos *hints[ref.RepoID]
+	// late are the registered heads that the forge does not show as yet.
+	late lateness
 
 	mu sync.Mutex
 	// refusals are the issues that could not become items, by key, as they were.
@@ -123,6 +130,7 @@ func New(c Config) *Dispatcher {
 		terms:  terms{lease: c.Lease, beat: c.Beat, deadline: c.Deadline, attempts: c.Attempts}.said(),
 		desk:   newDesk(), clock: newClock(c.Now),
 		looks: newHints[ref.PullID](), repos: newHints[ref.RepoID](),
+		late:     lateness{since: map[AttemptID]lateHead{}},
 		refusals: map[string]string{},
 	}
 }

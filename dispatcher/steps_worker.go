@@ -99,8 +99,7 @@ func register(v View, t terms, as pools.Address, id AttemptID, r Registration, o
 	}
 	h.t = t
 	if why := h.unfit(r, others); why != "" {
-		err := fault.AsPermanent(fmt.Errorf("attempt %d cannot register %s at %s: %s", id, r.Pull, r.Head, why))
-		return c.refusal(v, h.a, why), err
+		return c.refusal(v, h.a, why), unfitted(id, r, why)
 	}
 	if h.a.Pull == r.Pull && h.a.Head == r.Head {
 		return Write{}, nil

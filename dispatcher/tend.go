@@ -39,6 +39,13 @@ func (c *clock) set(now time.Time) {
 	c.ahead = now.Sub(c.now())
 }
 
+// show is the time by the store's clock, as far as this process knows.
+func (c *clock) show() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now().Add(c.ahead)
+}
+
 // sooner says that something is due at a time; the zero time says nothing.
 func (c *clock) sooner(at time.Time) {
 	c.mu.Lock()

@@ -18,16 +18,6 @@ func (d *Dispatcher) Beat(ctx context.Context, as pools.Address, id AttemptID, b
 	return p, err
 }
 
-// Register binds a pull request and its head to an attempt (W2); see Beat for
-// the errors.
-func (d *Dispatcher) Register(ctx context.Context, as pools.Address, id AttemptID, r Registration) error {
-	others, err := d.Store.Attempts(ctx, Filter{Pull: r.Pull, Kind: Build})
-	if err != nil {
-		return err
-	}
-	return d.transact(ctx, Scope{Attempt: id}, func(v View) (Write, error) { return register(v, d.terms, as, id, r, others) })
-}
-
 // Complete ends an attempt well: what it claims to have done is awaited from now
 // on; see Beat for the errors.
 func (d *Dispatcher) Complete(ctx context.Context, as pools.Address, id AttemptID, c Completion) error {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 
 	"slipway/config"
 	"slipway/dispatcher"
+	"slipway/gate"
+	"slipway/internal/fault"
 	"slipway/internal/journal"
 	"slipway/internal/reconcile"
 	"slipway/internal/ref"
@@ -36,7 +39,14 @@ func newYard(conf config.Server, st *store.Store, forges map[string]forge, metri
 			r, ok := conf.Repository(id)
 			return r.Branch, ok
 		},
-		Login:      pools.Address.String,
+		Login: pools.Address.String,
+		Pull: func(ctx context.Context, id ref.PullID) (gate.PullRequest, error) {
+			r, ok := conf.Repository(id.Repo)
+			if !ok {
+				return gate.PullRequest{}, fault.AsPermanent(fmt.Errorf("%s is not served here", id.Repo))
+			}
+			return forges[r.Forge].Pull(ctx, id)
+		},
 		Unfinished: func(ctx context.Context) ([]ref.PullID, error) { return unfinished(ctx, st) },
 	}
 	for _, l := range conf.Work.Labels {
