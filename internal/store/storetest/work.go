@@ -329,6 +329,6 @@ func testWorkWrites(t *testing.T, place Place) {
 		c := simple(7)
 		commit(t, s, reconcile.Write{Change: &c, Journal: []journal.Entry{{Action: "change"}}})
 		write(t, s, dispatcher.Write{Journal: []journal.Entry{{Action: "work"}}})
-		wantWhole(t, s, 4)
+		wantWhole(t, s, 7)
 	})
 }
