@@ -7,12 +7,12 @@ import (
 	"slipway/pools"
 )
 
-// mostMoney and mostTokens bound what a worker can say that it used: far above
-// anything real, and far enough below the end of the range that sums of it stay
-// exact.
+// mostMoney and mostTokens bound what an attempt can have cost, a million of the
+// currency and 10^12 tokens of a kind: far above anything real, and far enough
+// below the end of the range that sums of it stay exact.
 const (
-	mostMoney  pools.Money = 1 << 50
-	mostTokens int64       = 1 << 50
+	mostMoney  pools.Money = 1_000_000_000_000
+	mostTokens int64       = 1_000_000_000_000
 )
 
 // reserve is what an attempt sets aside: the least of what its assignment

@@ -1,7 +1,9 @@
 package dispatcher
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -68,7 +70,7 @@ func beat(v View, t terms, as pools.Address, id AttemptID, b Beat) (Write, Pulse
 		return w, Pulse{}, err
 	}
 	h.t = t
-	if err := b.check(); err != nil {
+	if err := b.check(*h.a); err != nil {
 		return c.refusal(v, h.a, err.Error()), Pulse{}, err
 	}
 	h.report(b)
@@ -123,7 +125,7 @@ func complete(v View, t terms, as pools.Address, id AttemptID, done Completion) 
 		return w, err
 	}
 	h.t = t
-	if err := done.check(); err != nil {
+	if err := done.check(*h.a); err != nil {
 		return c.refusal(v, h.a, err.Error()), err
 	}
 	if h.a.StandDown == "" {
@@ -163,7 +165,7 @@ func fail(v View, t terms, as pools.Address, id AttemptID, f Failure) (Write, er
 		return w, err
 	}
 	h.t = t
-	if err := f.check(); err != nil {
+	if err := f.check(*h.a); err != nil {
 		return c.refusal(v, h.a, err.Error()), err
 	}
 	h.report(f.Beat)
@@ -322,29 +324,38 @@ func (c call) refusal(v View, a *Attempt, why string) Write {
 	return w
 }
 
-// check refuses a heartbeat that makes no sense.
-func (b Beat) check() error {
+// check refuses a heartbeat that makes no sense for its attempt: it goes back to
+// an earlier phase, or names a cost that cannot be. A budget has to survive it.
+func (b Beat) check(a Attempt) error {
 	if b.Phase != "" && !ahead(nil, b.Phase) {
 		return fault.AsPermanent(fmt.Errorf("there is no phase %q; there are %v", clip(string(b.Phase), longestName), phases()))
 	}
-	if b.Amount < 0 || min(b.Tokens.Input, b.Tokens.Output, b.Tokens.CacheRead, b.Tokens.CacheWrite) < 0 {
-		return fault.AsPermanent(fmt.Errorf("a cost is not below nought"))
+	if b.Phase != "" && len(a.Phases) > 0 {
+		if last := a.Phases[len(a.Phases)-1].Phase; last != b.Phase && !ahead(a.Phases, b.Phase) {
+			return fault.AsPermanent(fmt.Errorf("the phase goes back from %s to %s", last, b.Phase))
+		}
 	}
-	return nil
+	kinds := []int64{b.Tokens.Input, b.Tokens.Output, b.Tokens.CacheRead, b.Tokens.CacheWrite}
+	switch {
+	case b.Amount < 0 || slices.Min(kinds) < 0:
+		return fault.AsPermanent(errors.New("a cost is not below nought"))
+	case slices.Max(kinds) > mostTokens:
+		return fault.AsPermanent(fmt.Errorf("no attempt uses over %d tokens of a kind", mostTokens))
+	case b.Amount > mostMoney, b.Amount == 0 && a.Assignment.Prices.Cost(b.Tokens) > mostMoney:
+		return fault.AsPermanent(fmt.Errorf("no attempt costs over %s", mostMoney))
+	default:
+		return nil
+	}
 }
 
-// ahead says whether a phase comes after the last that was passed.
+// ahead says whether a phase comes after the last that was passed. What is no
+// phase comes after none.
 func ahead(passed []Passed, p Phase) bool {
 	at := -1
-	for n, known := range phases() {
-		if len(passed) > 0 && known == passed[len(passed)-1].Phase {
-			at = n
-		}
-		if known == p {
-			return n > at
-		}
+	if len(passed) > 0 {
+		at = slices.Index(phases(), passed[len(passed)-1].Phase)
 	}
-	return false
+	return slices.Index(phases(), p) > at
 }
 
 // seen is a coordinate that has called.

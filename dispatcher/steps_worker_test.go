@@ -2,13 +2,11 @@ package dispatcher
 
 import (
 	"errors"
-	"math"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
 
-	"slipway/internal/change"
 	"slipway/internal/fault"
 	"slipway/pools"
 )
@@ -83,10 +81,23 @@ func TestPhasesGoForwardOnlyAndAreKeptWithTheirTimes(t *testing.T) {
 	y := newYard(t)
 	y.want("ann", Submission{})
 	c := y.claim("builder-lite-0")
-	for _, p := range []Phase{Preparing, Running, Preparing, Running, Publishing, Claimed} {
+	for _, p := range []Phase{"", Preparing, Preparing, Running, Running, Publishing} {
 		y.pass(time.Second)
 		if _, err := y.beat(c, Beat{Phase: p}); err != nil {
 			t.Fatal(err)
+		}
+	}
+	for _, back := range []Phase{Claimed, Preparing, Running} {
+		was := y.attempt(1)
+		y.now = y.now.Add(time.Second)
+		if _, err := y.beat(c, Beat{Phase: back, Amount: 1_000_000}); fault.KindOf(err) != fault.Permanent || errors.Is(err, ErrStale) || !strings.Contains(err.Error(), string(back)) {
+			t.Errorf("back to %s was answered %v", back, err)
+		}
+		if err := y.complete(c, Completion{Beat: Beat{Phase: back}}); fault.KindOf(err) != fault.Permanent || !strings.Contains(err.Error(), string(back)) {
+			t.Errorf("a completion back at %s was answered %v", back, err)
+		}
+		if !reflect.DeepEqual(was, y.attempt(1)) {
+			t.Errorf("back to %s changed the attempt: %+v", back, y.attempt(1))
 		}
 	}
 	var got []string
@@ -329,67 +340,5 @@ func TestAModelThatIsNotTheAssignedOneIsSaidOnce(t *testing.T) {
 				t.Errorf("%d alarms, and %q was observed", y.said("work.model_differs"), a.Observed)
 			}
 		})
-	}
-}
-
-func TestAWorkerThatLiesAboutItsCostBreaksNoSum(t *testing.T) {
-	y := newYard(t)
-	y.want("ann", Submission{Attempts: 20})
-	for range 19 {
-		c := y.claim("builder-lite-0")
-		if _, err := y.beat(c, Beat{Amount: math.MaxInt64, Tokens: pools.Tokens{Input: math.MaxInt64, Output: math.MaxInt64}}); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := y.beat(c, Beat{Stopped: true}); err != nil {
-			t.Fatal(err)
-		}
-		y.now = y.now.Add(24 * time.Hour)
-	}
-	if i := y.stands(1, Ready); i.Spent != 19*mostMoney || i.Reserved != 0 || y.attempt(19).Cost.Tokens.Total() != 2*mostTokens {
-		t.Errorf("the item is %+v", i)
-	}
-}
-
-func TestW5MoneyMovesFromReservedToSpentAndTheRestIsFreed(t *testing.T) {
-	y := newYard(t)
-	y.want("ann", Submission{Budget: 5_000_000})
-	c := y.claim("builder-lite-0")
-	lite := account{at("builder-lite-0").Pool(), day(y.now)}
-	check := func(when string, spent, reserved pools.Money) {
-		t.Helper()
-		i, s := y.item(1), y.spends[lite]
-		if i.Spent != spent || i.Reserved != reserved || s.Spent != spent || s.Reserved != reserved {
-			t.Fatalf("%s: the item has %s and %s, the pool %s and %s", when, i.Spent, i.Reserved, s.Spent, s.Reserved)
-		}
-	}
-	check("claimed", 0, 2_000_000)
-	for _, step := range []struct {
-		when                    string
-		b                       Beat
-		spent, reserved, amount pools.Money
-	}{
-		{"tokens are priced", Beat{Tokens: pools.Tokens{Input: 500_000}}, 500_000, 1_500_000, 500_000},
-		{"an amount goes before tokens", Beat{Amount: 700_000}, 700_000, 1_300_000, 700_000},
-		{"a total never goes down", Beat{Amount: 1}, 700_000, 1_300_000, 700_000},
-		{"what is over the reservation is spent all the same", Beat{Amount: 2_300_000}, 2_300_000, 0, 2_300_000},
-	} {
-		if _, err := y.beat(c, step.b); err != nil {
-			t.Fatal(err)
-		}
-		check(step.when, step.spent, step.reserved)
-	}
-	y.now = y.now.Add(24 * time.Hour) // the day of the attempt's start counts
-	y.tend()
-	check("expired", 2_300_000, 0)
-	two := y.claim("builder-lite-2")
-	y.now = y.now.Add(time.Second)
-	lite.day = day(y.now)
-	if i := y.item(1); i.Reserved != 1_000_000 || y.spends[lite].Reserved != 1_000_000 {
-		t.Fatalf("the second attempt has set aside %s of %+v", i.Reserved, y.spends[lite])
-	}
-	y.land(two, 1, 1)
-	y.settle(1, landing{Pull: pullOf(1), Outcome: change.OutcomeHealthy})
-	if i := y.stands(1, Done); i.Reserved != 0 || i.Spent != 2_300_000 || y.spends[lite].Reserved != 0 {
-		t.Errorf("the item is %+v", i)
 	}
 }
