@@ -152,7 +152,7 @@ func (r *casesReader) casePeople(f *facts) []field {
 		}).then(func(node) { f.approved = true }), "Who approved, each a login or more.").otherwise("as many as it takes"),
 		may("unapproved", r.flag(&f.unapproved), "Whether nobody approved."),
 		may("members", many(r.reader, &f.members, caseMember{}, r.member), "Who of those that take part is a coordinate of the pools, each an address or more. They go before what is declared of the same login.").otherwise("there are no pools"),
-		may("registered", r.flag(&f.registered), "Whether an attempt of its author's registered this head. It counts where the author is a member."),
+		may("registered", r.flag(&f.registered), "Whether an attempt of its author's registered this head. It counts where the author is a member, or whoever pushed it."),
 		may("vetoes", r.texts(&f.vetoes, account()), "Who asks for changes.").otherwise("nobody"),
 		may("owners", r.texts(&f.owners), "Who owns the changed files by CODEOWNERS: logins and teams.").otherwise("there is no such file"),
 		may("checks", many(r.reader, &f.checks, caseCheck{state: "success"}, func(c *caseCheck) form {

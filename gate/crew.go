@@ -20,7 +20,8 @@ type Crew struct {
 	// a configuration declares of the same login.
 	Members map[string]Principal `json:"members,omitempty"`
 	// Registered says whether this head was registered under the live token of an
-	// attempt of the author's. It counts only where the author is a member.
+	// attempt of the author's. It counts only where the author is a member, or
+	// whoever pushed the head.
 	Registered ref.Fact `json:"registered"`
 }
 
@@ -39,11 +40,16 @@ func (c *Crew) Member(name string) (p Principal, ok bool) {
 
 // judgeCrew asks that it is known who of the pools takes part, and that the head
 // of a coordinate's pull request is that of an attempt of its own (W2): what
-// somebody pushed to its branch afterwards is nobody's work.
+// somebody pushed to its branch afterwards is nobody's work. So is what a
+// coordinate pushed to anybody's.
 func (e *evaluation) judgeCrew() {
-	author := e.people.author
-	if e.Crew.Read == ref.No || e.Crew.Read == ref.Yes && !author.member {
+	author, intruder := e.people.author, e.intruder()
+	if e.Crew.Read == ref.No || e.Crew.Read == ref.Yes && !author.member && !intruder.member {
 		return
+	}
+	whose := author.name
+	if intruder.member {
+		whose = intruder.name
 	}
 	w := newWant(keyRegistered, "its head is that of an attempt")
 	head := orElse(e.Pull.Head.Short(), "(none)")
@@ -51,18 +57,35 @@ func (e *evaluation) judgeCrew() {
 	case e.Crew.Read != ref.Yes:
 		w.unknown(e, "who of the pools takes part")
 	case e.Crew.Registered == ref.Unknown:
-		w.unknown(e, "whether its head is that of an attempt of "+author.name)
+		w.unknown(e, "whether its head is that of an attempt of "+whose)
+	case e.Crew.Registered == ref.No && intruder.member:
+		w.block(CodeUnregistered, whoAuthor, "the head %s was pushed by %s, and was not registered by an attempt", head, whose)
+		// No attempt can: it would have to be the author's.
+		w.do(stepPush, "push another head than "+whose+"'s", whoAuthor)
 	case e.Crew.Registered == ref.No:
-		who := []string{author.name, whoOperator}
+		who := []string{whose, whoOperator}
 		w.reasons = append(w.reasons, Reason{
 			Code: CodeUnregistered, Outcome: Block, Who: who,
-			Sentence: "the head " + head + " was not registered by an attempt of " + author.name,
+			Sentence: "the head " + head + " was not registered by an attempt of " + whose,
 		})
 		w.do(stepDo, "register "+head+" by a live attempt", who...)
 	default:
-		w.Says = "registered by an attempt of " + author.name
+		w.Says = "registered by an attempt of " + whose
 	}
 	e.settle(&w)
+}
+
+// intruder is the coordinate that pushed the head to a pull request of somebody
+// who is none.
+func (e *evaluation) intruder() party {
+	if e.people.author.member || e.people.pusher == "" {
+		return party{}
+	}
+	p := e.people.party(e.Pusher)
+	if !p.member {
+		return party{}
+	}
+	return p
 }
 
 // registers are the acts that make the head one of an attempt. Another head is

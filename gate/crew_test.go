@@ -31,6 +31,18 @@ func crewed(more map[string]gate.Principal, differ ...func(*gate.Snapshot, *gate
 	}
 }
 
+// intruded has builder-lite-0 push the head of a pull request that a person
+// opened and is named as the author of.
+func intruded(differ ...func(*gate.Snapshot, *gate.Policy)) func(*gate.Snapshot, *gate.Policy) {
+	return func(s *gate.Snapshot, p *gate.Policy) {
+		s.Crew = gate.Crew{Read: ref.Yes, Registered: ref.No, Members: map[string]gate.Principal{"builder-lite-0": agent("", "acme", "builder-lite")}}
+		s.Pusher, s.PusherRead = "Builder-Lite-0", ref.Yes
+		for _, d := range differ {
+			d(s, p)
+		}
+	}
+}
+
 // reviewed has others than alice and bob approve.
 func reviewed(by ...string) func(*gate.Snapshot, *gate.Policy) {
 	return func(s *gate.Snapshot, _ *gate.Policy) {
@@ -155,6 +167,50 @@ func TestW2AnUnregisteredHeadBlocks(t *testing.T) {
 			want: gate.Merge,
 		},
 		{
+			name: "one that a coordinate pushed to a person's is blocked, though two persons approved it", differ: intruded(is(ref.No)),
+			want: gate.Block, codes: blocked, says: "the head aaaaaaaaaaaa was pushed by Builder-Lite-0, and was not registered by an attempt", who: "author",
+		},
+		{
+			name: "so it is whoever is named as the author of its commits",
+			differ: intruded(is(ref.No), func(s *gate.Snapshot, _ *gate.Policy) {
+				for i := range s.Commits {
+					s.Commits[i].Author, s.Commits[i].Committer = "builder-lite-0", "carol"
+				}
+			}),
+			want: gate.Block, codes: blocked,
+		},
+		{
+			name: "one of which it is not known whether an attempt registered it waits", differ: intruded(is(ref.Unknown)),
+			want: gate.Wait, codes: []gate.Code{gate.CodeUnknown}, says: "whether its head is that of an attempt of Builder-Lite-0 could not be read", who: "slipway",
+		},
+		{name: "one that an attempt registered merges, whoever opened it", differ: intruded(is(ref.Yes)), want: gate.Merge},
+		{
+			name:   "who pushed it, and was not read, is nobody",
+			differ: intruded(is(ref.No), func(s *gate.Snapshot, _ *gate.Policy) { s.PusherRead = ref.Unknown }),
+			want:   gate.Merge,
+		},
+		{
+			name:   "a person's push to a person's registers nothing",
+			differ: intruded(is(ref.No), func(s *gate.Snapshot, _ *gate.Policy) { s.Pusher = "carol" }),
+			want:   gate.Merge,
+		},
+		{
+			name: "a coordinate's push to another coordinate's counts as an attempt of the author's does",
+			differ: crewed(map[string]gate.Principal{"builder-lite-1": agent("m5", "acme", "builder-lite")}, func(s *gate.Snapshot, _ *gate.Policy) {
+				s.Pusher, s.PusherRead = "builder-lite-1", ref.Yes
+			}),
+			want: gate.Merge,
+		},
+		{
+			name: "an emergency waives nothing of a coordinate's push",
+			differ: intruded(is(ref.No), func(s *gate.Snapshot, p *gate.Policy) {
+				burning()(s, p)
+				p.Emergency.Waives = append(p.Emergency.Waives, "registered")
+				s.Emergency.Head = s.Pull.Head
+			}),
+			want: gate.Block, codes: blocked,
+		},
+		{
 			name: "an emergency waives none of it",
 			differ: crewed(nil, is(ref.No), func(s *gate.Snapshot, p *gate.Policy) {
 				burning()(s, p)
@@ -221,6 +277,13 @@ func TestActsOfACrew(t *testing.T) {
 			"one that approved in no attempt is not asked for the same again",
 			crewed(idle, reviewed("reviewer-lite-0"), asked),
 			"let more people approve it, or declare them in identities (slipway.yaml) by operator; approve aaaaaaaaaaaa by reviewer-lite-1",
+		},
+		{
+			"what a coordinate pushed to a person's is to be pushed by somebody else",
+			intruded(func(s *gate.Snapshot, _ *gate.Policy) {
+				s.Approvers, s.ApproversRead = []string{"alice", "bob"}, ref.Yes
+			}),
+			"push another head than Builder-Lite-0's by author; approve the new head by alice,bob",
 		},
 		{
 			"a new head is to be registered anew",
@@ -302,4 +365,9 @@ func crew(t *rapid.T, s *gate.Snapshot, _ *gate.Policy) {
 func member(s *gate.Snapshot, who string) bool {
 	_, is := s.Crew.Members[strings.ToLower(who)]
 	return is && s.Crew.Read == ref.Yes
+}
+
+// crews says whether a coordinate opened it or is known to have pushed its head.
+func crews(s *gate.Snapshot) bool {
+	return member(s, s.Pull.Author) || s.PusherRead == ref.Yes && member(s, s.Pusher)
 }

@@ -198,7 +198,7 @@ func factsOf(s *gate.Snapshot, p gate.Policy) []*ref.Fact {
 	if limited {
 		facts = append(facts, &s.FilesRead)
 	}
-	if facts = append(facts, &s.Crew.Read); member(s, s.Pull.Author) {
+	if facts = append(facts, &s.Crew.Read); crews(s) {
 		facts = append(facts, &s.Crew.Registered)
 	}
 	return facts
@@ -230,7 +230,7 @@ func TestMergeMeansEveryRuleHolds(t *testing.T) {
 		if n := approvers(s, p); n < max(2, p.Approvals) {
 			t.Fatalf("merges with %d approvers: %+v", n, s.Reviews)
 		}
-		if member(&s, s.Pull.Author) && s.Crew.Registered != ref.Yes {
+		if crews(&s) && s.Crew.Registered != ref.Yes {
 			t.Fatalf("merges a head that no attempt registered")
 		}
 		if s.Checks.SHA != s.Pull.Head || !allCame(s, p) {
