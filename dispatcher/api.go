@@ -96,6 +96,8 @@ type Dispatcher struct {
 	looks *hints[ref.PullID]
 	// repos are those whose issues are to be looked at.
 	repos *hints[ref.RepoID]
+	// refused are the refusals of workers' calls that the journal knows of.
+	refused refusals
 	// late are the registered heads that the forge does not show as yet.
 	late lateness
 
@@ -130,6 +132,7 @@ func New(c Config) *Dispatcher {
 		terms:  terms{lease: c.Lease, beat: c.Beat, deadline: c.Deadline, attempts: c.Attempts}.said(),
 		desk:   newDesk(), clock: newClock(c.Now),
 		looks: newHints[ref.PullID](), repos: newHints[ref.RepoID](),
+		refused:  refusals{told: map[refusal]denial{}},
 		late:     lateness{since: map[AttemptID]lateHead{}},
 		refusals: map[string]string{},
 	}

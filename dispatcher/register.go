@@ -40,7 +40,7 @@ func (d *Dispatcher) Register(ctx context.Context, as pools.Address, id AttemptI
 		return err
 	}
 	var b *binding
-	err = d.transact(ctx, Scope{Attempt: id}, func(v View) (Write, error) {
+	err = d.obey(ctx, Scope{Attempt: id}, func(v View) (Write, error) {
 		w, err := register(v, d.terms, as, id, r, others)
 		b = d.open(v, id, r, w)
 		if b != nil && err == nil {
@@ -55,7 +55,7 @@ func (d *Dispatcher) Register(ctx context.Context, as pools.Address, id AttemptI
 	if err != nil {
 		return fmt.Errorf("attempt %d: register %s: %w", id, r.Pull, err)
 	}
-	return d.transact(ctx, Scope{Attempt: id}, func(v View) (Write, error) {
+	return d.obey(ctx, Scope{Attempt: id}, func(v View) (Write, error) {
 		if why != "" {
 			return call{as, id, r.Token, "register"}.deny(v, r, why)
 		}

@@ -190,7 +190,7 @@ func (d *Dispatcher) resync(ctx context.Context) error {
 	for repo := range d.Issues {
 		faults = append(faults, d.Issue(ctx, repo))
 	}
-	return errors.Join(append(faults, d.tellStuck(ctx))...)
+	return errors.Join(append(faults, d.tellRefusals(ctx), d.tellStuck(ctx))...)
 }
 
 // handled is a handler whose errors and panics are logged: the next resync tries

@@ -43,7 +43,7 @@ func (c call) held(v View) (holding, Write, error) {
 	why := ""
 	switch {
 	case c.token != a.Token:
-		why = fmt.Sprintf("token %d is not the attempt's", c.token)
+		why = "the token is not the attempt's"
 	case a.Outcome != Live:
 		why = "it has ended: " + string(a.Outcome)
 	case s.work.Item.Mode == Single && a.Token != s.work.Item.Token:
