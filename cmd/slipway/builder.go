@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"slipway/dispatcher"
+	"slipway/internal/fault"
 	"slipway/internal/forge/gitea"
 	"slipway/internal/git"
 	"slipway/internal/ref"
@@ -34,7 +35,13 @@ type builder struct {
 	grace      time.Duration
 	once       bool
 	supervise  bool
+	// unread is since when the credential cannot be read at a claim; zero: it can.
+	unread time.Time
 }
+
+// unreadFor is how long a worker waits for a credential that cannot be read,
+// such as a file that is being replaced.
+const unreadFor = time.Minute
 
 func newBuilder(from *source) *cobra.Command {
 	b := &builder{from: from, token: credential{name: "SLIPWAY_TOKEN"}, forgeToken: credential{name: "SLIPWAY_FORGE_TOKEN"}}
@@ -248,12 +255,21 @@ func (d desk) client() (*server.Client, error) {
 	return server.NewClient(d.b.from.server, token)
 }
 
-// Claim waits for work.
+// Claim waits for work. It is of no use any more once the credential could not
+// be read for so long.
 func (d desk) Claim(ctx context.Context, r dispatcher.ClaimRequest) (*dispatcher.Grant, error) {
 	c, err := d.client()
 	if err != nil {
+		now := time.Now()
+		if d.b.unread.IsZero() {
+			d.b.unread = now
+		}
+		if now.Sub(d.b.unread) >= unreadFor {
+			return nil, fault.AsPermanent(err)
+		}
 		return nil, err
 	}
+	d.b.unread = time.Time{}
 	return c.Claim(ctx, r)
 }
 

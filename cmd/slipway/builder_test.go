@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"slipway/dispatcher"
+	"slipway/internal/fault"
 	"slipway/internal/worker"
 	"slipway/pools"
 )
@@ -87,6 +89,30 @@ func TestABuilderThatIsAnotherThanItsCredentialSaysSo(t *testing.T) {
 				t.Errorf("after the claim it calls %q", back)
 			}
 		})
+	}
+}
+
+func TestABuilderWithoutItsCredentialGivesUpAfterAWhile(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	defer api.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	b := &builder{from: &source{server: api.URL}, token: credential{name: "SLIPWAY_TOKEN", file: file}}
+	for _, step := range []struct {
+		rule   string
+		differ func()
+		said   bool
+		kind   fault.Kind
+	}{
+		{"it waits for one that is gone", func() {}, true, fault.Later},
+		{"until a minute has passed", func() { b.unread = b.unread.Add(-unreadFor) }, true, fault.Permanent},
+		{"one that is there again is taken", func() { write(t, file, "slipway_w_secret\n") }, false, fault.Later},
+		{"and the minute begins anew", func() { b.token.file = file + ".gone" }, true, fault.Later},
+	} {
+		step.differ()
+		_, err := desk{b}.Claim(t.Context(), dispatcher.ClaimRequest{Request: "r"})
+		if (err != nil) != step.said || err != nil && (fault.KindOf(err) != step.kind || !strings.Contains(err.Error(), file)) {
+			t.Errorf("%s: %v", step.rule, err)
+		}
 	}
 }
 
