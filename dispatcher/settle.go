@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"slipway/gate"
 	"slipway/internal/change"
@@ -98,11 +99,11 @@ func (d *Dispatcher) behold(ctx context.Context, id ref.PullID) (p prospect, fou
 }
 
 // disown fails the attempts that finished with a pull request which is not
-// theirs (W2), or which nobody has seen: their items would wait for ever.
+// theirs (W2), or which nobody has seen in time: their items would wait for ever.
 func (d *Dispatcher) disown(ctx context.Context, p prospect, id ref.PullID, found bool) error {
-	why := fmt.Sprintf("nothing is known of %s", id)
-	if found {
-		why = fmt.Sprintf("%s is %s's", id, p.change.Author)
+	why, grace := fmt.Sprintf("nothing is known of %s", id), d.terms.sight
+	if found && p.change.Author != "" {
+		why, grace = fmt.Sprintf("%s is %s's", id, p.change.Author), 0 // and will not be another's
 	}
 	var scope Scope
 	for _, w := range p.strangers {
@@ -113,20 +114,20 @@ func (d *Dispatcher) disown(ctx context.Context, p prospect, id ref.PullID, foun
 	if len(scope.Items) == 0 {
 		return nil
 	}
-	err := d.transact(ctx, scope, func(v View) (Write, error) { return unseen(v, d.terms, id, why), nil })
+	err := d.transact(ctx, scope, func(v View) (Write, error) { return unseen(v, d.terms, id, grace, why), nil })
 	if err != nil {
 		return fmt.Errorf("settle items of %s: %w", id, err)
 	}
 	return nil
 }
 
-// unseen fails what has waited too long for a pull request.
-func unseen(v View, t terms, id ref.PullID, why string) Write {
+// unseen fails what has waited longer than grace for a pull request.
+func unseen(v View, t terms, id ref.PullID, grace time.Duration, why string) Write {
 	var out Write
 	for _, work := range v.Works {
 		s := begin(v, t, work)
 		a := s.last(id)
-		if a == nil || a.Outcome != Finished || work.Item.State != Landing || v.Now.Before(work.Item.Since.Add(s.t.sight)) {
+		if a == nil || a.Outcome != Finished || work.Item.State != Landing || v.Now.Before(work.Item.Since.Add(grace)) {
 			continue
 		}
 		s.fell(a, why)

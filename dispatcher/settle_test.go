@@ -71,7 +71,7 @@ func TestWhatNobodyRegisteredIsNobodysWork(t *testing.T) {
 		head   ref.SHA
 		want   dispatcher.State
 	}{
-		"another's pull request":               {"mallory", head(1), dispatcher.Landing},
+		"another's pull request":               {"mallory", head(1), dispatcher.Ready},
 		"a head that somebody else pushed":     {"builder-lite-0", head(2), dispatcher.Cancelled},
 		"the head that the attempt registered": {"builder-lite-0", head(1), dispatcher.Done},
 	} {
@@ -88,13 +88,14 @@ func TestWhatNobodyRegisteredIsNobodysWork(t *testing.T) {
 	}
 }
 
-func TestAnItemDoesNotWaitForEverForAPullRequestThatIsNotItsOwn(t *testing.T) {
+func TestAnItemDoesNotWaitForAPullRequestThatIsNotItsOwn(t *testing.T) {
 	for name, test := range map[string]struct {
 		author string // "" for one that nobody knows of
+		after  time.Duration
 		says   string
 	}{
-		"another's":          {"mallory", "acme/app#5 is mallory's"},
-		"one that is unseen": {"", "nothing is known of acme/app#5"},
+		"another's fails at once":          {"mallory", 0, "acme/app#5 is mallory's"},
+		"one that is unseen may come late": {"", 11 * time.Minute, "nothing is known of acme/app#5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDock(t)
@@ -103,16 +104,29 @@ func TestAnItemDoesNotWaitForEverForAPullRequestThatIsNotItsOwn(t *testing.T) {
 			if test.author != "" {
 				d.judged(change.Change{Head: head(1), Author: test.author}, 2)
 			}
-			d.look()
-			if i := d.item(item.ID); i.State != dispatcher.Landing {
-				t.Fatalf("it may only be late: %s", i.State)
+			if test.after > 0 {
+				d.look()
+				if i := d.item(item.ID); i.State != dispatcher.Landing {
+					t.Fatalf("it may only be late: %s", i.State)
+				}
+				d.ahead.Add(int64(test.after))
 			}
-			d.ahead.Add(int64(11 * time.Minute))
 			d.look()
 			if i := d.item(item.ID); i.State != dispatcher.Ready || i.Tries != 1 || !strings.Contains(i.Reason, test.says) {
 				t.Errorf("it is %s, with %d tries: %q", i.State, i.Tries, i.Reason)
 			}
 		})
+	}
+}
+
+func TestACompletionWithAnothersPullRequestFailsWithoutAnotherHint(t *testing.T) {
+	d := newDock(t, func(c *dispatcher.Config) { c.Resync = time.Hour })
+	item := d.submit("Mend the pump")
+	d.judged(change.Change{Head: head(1), Author: "mallory"}, 2)
+	d.finish(d.claim("builder-lite-0"), pull, head(1), "")
+	d.until("the item is offered again", func() bool { return d.item(item.ID).State == dispatcher.Ready })
+	if told := d.told("work.failed"); len(told) != 1 || told[0].Reason != "acme/app#5 is mallory's" {
+		t.Errorf("the journal tells %+v", told)
 	}
 }
 
