@@ -216,7 +216,8 @@ func (d *Dispatcher) Attempts(ctx context.Context, f Filter) ([]Attempt, error) 
 }
 
 // Seats lists the coordinates that were ever known, and those of the pool config
-// in force that never asked for anything, by address.
+// in force that never asked for anything, by address. A claim that waits here is
+// heard: its coordinate was seen just now.
 func (d *Dispatcher) Seats(ctx context.Context) ([]Seat, error) {
 	seats, err := d.Store.Seats(ctx)
 	if err != nil {
@@ -234,6 +235,10 @@ func (d *Dispatcher) Seats(ctx context.Context) ([]Seat, error) {
 		if !known[a] {
 			seats = append(seats, Seat{Address: a})
 		}
+	}
+	now := d.clock.show()
+	for n := range seats {
+		seats[n].Seen = later(seats[n].Seen, d.desk.last(seats[n].Address, now))
 	}
 	slices.SortFunc(seats, func(a, b Seat) int { return a.Address.Compare(b.Address) })
 	return seats, nil

@@ -3,6 +3,7 @@ package dispatcher
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"slipway/pools"
 )
@@ -46,10 +47,33 @@ type desk struct {
 	// all says that what no match found before may be there now.
 	all    bool
 	closed bool
+	// heard is when a claim of a coordinate was last waiting here, by the clock of
+	// whoever said so.
+	heard map[pools.Address]time.Time
 }
 
 func newDesk() *desk {
-	return &desk{woken: make(chan struct{}, 1), waiting: map[pools.Address]*poll{}}
+	return &desk{woken: make(chan struct{}, 1), waiting: map[pools.Address]*poll{}, heard: map[pools.Address]time.Time{}}
+}
+
+// hear says that a coordinate is there now.
+func (d *desk) hear(as pools.Address, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.After(d.heard[as]) {
+		d.heard[as] = now
+	}
+}
+
+// last is when a coordinate was last there, which is now for one that waits;
+// zero for never.
+func (d *desk) last(as pools.Address, now time.Time) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.waiting[as] != nil {
+		return now
+	}
+	return d.heard[as]
 }
 
 // join lets a claim wait. The one that the same coordinate had waiting gets

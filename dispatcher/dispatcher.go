@@ -257,7 +257,7 @@ type Seat struct {
 	Cordoned bool      `json:"cordoned,omitempty"`
 	Reason   string    `json:"reason,omitempty"`
 	By       string    `json:"by,omitempty"`
-	Seen     time.Time `json:"seen,omitzero"` // its last call
+	Seen     time.Time `json:"seen,omitzero"` // its last call, a claim that waits too
 	// Live is its live attempt; 0 for none.
 	Live AttemptID `json:"live,omitempty"`
 	// Epoch counts its assignments, and Config is the hash of the last.

@@ -38,6 +38,7 @@ func (d *Dispatcher) Claim(ctx context.Context, as pools.Address, r ClaimRequest
 		return nil, err
 	}
 	p := d.desk.join(as, as.String()+" "+r.Request)
+	defer func() { d.desk.hear(as, d.clock.show()) }()
 	over := time.NewTimer(time.Duration(r.Wait) * time.Second)
 	defer over.Stop()
 	for {
