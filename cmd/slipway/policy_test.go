@@ -80,7 +80,7 @@ func TestPolicyCommands(t *testing.T) {
 		{"a table that is not there", "policy test none.yaml", 2, "", "slipway: faults in none.yaml, 1 in all\n…"},
 		{"a table under a server", "policy test three.yaml --config slipway.yaml", 0, "ok    wait   two are too few\n1 cases, 0 failed\n", ""},
 		{"a table for a repository that the server has not", "policy test elsewhere.yaml --config slipway.yaml", 2, "", "slipway: acme/gone is not served by…"},
-		{"a schema that there is not", "policy schema x.yaml", 2, "", "slipway: there is no schema of \"x.yaml\"; want one of .slipway.yaml, .slipway.test.yaml, slipway.yaml\n"},
+		{"a schema that there is not", "policy schema x.yaml", 2, "", "slipway: there is no schema of \"x.yaml\"; want one of .slipway.yaml, .slipway.test.yaml, slipway.yaml, pools.yaml\n"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var out, errs bytes.Buffer
