@@ -209,10 +209,13 @@ func (a *attempt) beat() dispatcher.Beat {
 
 // reported reads what the command has reported so far.
 func (a *attempt) reported(finished bool) (usage, error) {
-	if a.bench.dir == "" {
+	a.mu.Lock()
+	made := a.bench
+	a.mu.Unlock()
+	if made.dir == "" {
 		return usage{}, nil
 	}
-	data, err := read(a.bench.report(), reportLimit)
+	data, err := read(made.report(), reportLimit)
 	if err != nil {
 		return usage{}, err
 	}

@@ -61,8 +61,11 @@ func (a *attempt) build(ctx context.Context) error {
 
 // lay makes the attempt's folder with the worktree in it.
 func (a *attempt) lay(ctx context.Context, commit ref.SHA, branch string) error {
-	var err error
-	if a.bench, err = a.Room.bench(fmt.Sprintf("attempt-%d", a.grant.Attempt)); err != nil {
+	made, err := a.Room.bench(fmt.Sprintf("attempt-%d", a.grant.Attempt))
+	a.mu.Lock() // a heartbeat may ask what was reported so far
+	a.bench = made
+	a.mu.Unlock()
+	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
 	err = a.outside(ctx, func() error { return a.Git.Checkout(ctx, a.grant.Repo, commit, branch, a.bench.tree()) })
