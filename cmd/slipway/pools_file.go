@@ -22,6 +22,9 @@ import (
 )
 
 const (
+	// poolsEvery is between two looks at the file, which is small: a swap by hand
+	// is in force within a second. poolsAgain is how soon a set is put in force
+	// again that the store did not take.
 	poolsEvery = 250 * time.Millisecond
 	poolsAgain = 5 * time.Second
 	// poolsPatience is how long a change goes on that nobody waits for any more.

@@ -1,6 +1,7 @@
-// Package server is Slipway's HTTP side: webhooks, the API of the commands,
-// health and metrics. It decides nothing: a webhook becomes a due key, and an
-// order goes to the engine under the name of the token that gave it.
+// Package server is Slipway's HTTP side: webhooks, the API of the commands, the
+// worker protocol, health and metrics. It decides nothing: a webhook becomes a
+// due key, an order goes to the engine or the dispatcher under the name of the
+// token that gave it, and a worker's call to the dispatcher as its coordinate.
 package server
 
 import (

@@ -45,7 +45,7 @@ func (p *pgEngine) listening(ctx context.Context, conn *pgx.Conn, dsn *pgx.ConnC
 			if ctx.Err() != nil {
 				return
 			}
-			p.log.WarnContext(ctx, "store: what other servers do is heard no more for now, and looked for once a second", "error", err)
+			p.log.WarnContext(ctx, "store: what other servers do is not heard, and looked for once a second until it is", "error", err)
 			pause = listenPause
 		}
 		if !waited(ctx, pause) {

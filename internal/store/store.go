@@ -1,7 +1,8 @@
-// Package store keeps what cannot be observed in a SQLite database: changes,
-// targets, reserved releases, first observations of reviews, judged snapshots,
-// the queue of due keys, and the journal. It keeps and refuses; it decides
-// nothing, and no row of it ever crosses its boundary.
+// Package store keeps what cannot be observed, in SQLite or in PostgreSQL:
+// changes, targets, reserved releases, first observations of reviews, judged
+// snapshots, the queue of due keys, items of work with their attempts, pool
+// configs, and the journal. It keeps and refuses; it decides nothing, and no row
+// of it ever crosses its boundary.
 package store
 
 import (
@@ -19,7 +20,7 @@ import (
 	"slipway/internal/reconcile"
 )
 
-// Options say where a store is and what it works with.
+// Options say where a store in SQLite is and what it works with.
 type Options struct {
 	// Path of the database file. Its directory must exist.
 	Path string
